@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the launcher and the module say to each other.
+ *
+ * One open file of /dev/lguest is one guest.  There is no stable ABI here:
+ * module and launcher come from one source and carry one number.
+ */
+#ifndef LGUEST_H
+#define LGUEST_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* numbers both sides know */
+#define LG_VERSION	"0.1"
+#define LG_API		1	/* both sides must agree on it */
+#define LG_MINOR	247	/* misc minor, of the range for local use */
+
+/* Event channel ports that exist when the guest starts. */
+#define LG_PORT_STORE	1	/* reserved: we have no xenstore */
+#define LG_PORT_CONSOLE	2
+#define LG_NR_PORTS	1024
+
+#define LG_MAX_VCPUS	1
+#define LG_MIN_FRAMES	(16 << 8)	/* 16 MiB */
+#define LG_MAX_FRAMES	(64UL << 18)	/* 64 GiB */
+
+/* the creation of a guest */
+/*
+ * LG_CREATE: give the guest its memory and its first registers.  Guest
+ * frame n is the page at base + (n << 12) of the caller's address space,
+ * private anonymous memory.  Frames 0 .. frames-1 are RAM; one more frame,
+ * number "frames", is shared_info: the mapping is (frames + 1) << 12 long.
+ * Errors: EINVAL (a bound is broken), EBUSY (called twice), ENODEV (host
+ * cannot run guests), EEXIST (the address slot is taken), ENOMEM.
+ */
+struct lg_create {
+	__u32 api;
+	__u32 vcpus;
+	__u64 base;		/* user address, page aligned */
+	__u64 frames;		/* RAM in pages of 4 KiB */
+	__u64 rip, rsp, rsi;	/* guest-virtual, vCPU 0 at its start */
+	__u64 cr3;		/* guest frame number of the root table */
+};
+
+/* the registers of a guest */
+struct lg_regs {
+	__u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
+	__u64 rax, rcx, rdx, rsi, rdi;
+	__u64 trap, error;	/* vector and error code of the last exit */
+	__u64 rip, cs, rflags, rsp, ss;
+	__u64 cr2;
+	__u64 cr3;		/* guest frame number of the current root */
+	__u32 user;		/* 1: in guest user mode */
+	__u32 pad;
+};
+
+/* a run and how it ends */
+enum lg_exit {
+	LG_EXIT_NONE,
+	LG_EXIT_SHUTDOWN,	/* the guest asked; see reason */
+	LG_EXIT_DEAD,		/* the hypervisor killed it; see message */
+	LG_EXIT_CONSOLE,	/* text for the console; see message, length */
+};
+
+/* The same numbers as SHUTDOWN_* in xen/interface/sched.h. */
+enum lg_reason {
+	LG_POWEROFF, LG_REBOOT, LG_SUSPEND, LG_CRASH, LG_WATCHDOG,
+};
+
+/*
+ * LG_RUN: run a vCPU until it needs the launcher.  Returns 0 with the
+ * structure filled in, or EINTR (a signal; call again), EPERM (another
+ * address space than the creator's), EINVAL.
+ */
+struct lg_run {
+	__u32 vcpu;		/* in: which vCPU */
+	__u32 exit;		/* enum lg_exit */
+	__u32 reason;		/* enum lg_reason, for LG_EXIT_SHUTDOWN */
+	__u32 length;		/* of message in bytes; text has no final NUL */
+	struct lg_regs regs;
+	char message[256];	/* why it died, or text of the guest */
+	char section[64];	/* the section of the book that explains it */
+};
+
+/* wake-up calls, information and counts */
+/* LG_NOTIFY: signal an eventfd whenever the guest sends on this port. */
+struct lg_notify {
+	__u32 port;
+	__s32 fd;		/* -1 takes it away */
+};
+
+/* LG_INFO: what the module says of itself and the host. */
+struct lg_info {
+	__u32 api;
+	__u32 guests;		/* running now */
+	__u32 levels;		/* of the host's page tables: 4 or 5 */
+	__u32 pti;		/* 1: page table isolation on */
+	char version[32];
+};
+
+#define LG_CREATE	_IOW('L', 0, struct lg_create)
+#define LG_RUN		_IOWR('L', 1, struct lg_run)
+#define LG_EVENT	_IO('L', 2)		/* arg: raise this port */
+#define LG_NOTIFY	_IOW('L', 3, struct lg_notify)
+#define LG_INFO		_IOR('L', 4, struct lg_info)
+#define LG_STATS	_IOR('L', 5, struct lg_stats)
+
+/* LG_STATS: counts since the guest was created. */
+struct lg_stats {
+	__u64 exits;		/* world switches to the host */
+	__u64 hypercalls;
+	__u64 faults;		/* page faults taken */
+	__u64 fills;		/* shadow entries written */
+	__u64 irqs;		/* host interrupts that ended a run */
+	__u64 events;		/* event upcalls delivered */
+	__u64 emulated;		/* privileged instructions emulated */
+	__u64 flushes;		/* times the whole shadow was dropped */
+	__u64 shadow_pages;	/* held now */
+};
+
+#endif /* LGUEST_H */

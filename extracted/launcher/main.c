@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+/* survive signals */
+static void clean_up_and_die(int sig)
+{
+	console_close();
+	raise(sig);
+}
+static void lend_terminal(int sig)
+{
+	int saved = errno;
+
+	console_restore();
+	raise(SIGSTOP);
+	console_raw();
+	errno = saved;
+}
+static void catch_signals(void)
+{
+	/* tables of signals */
+	static const int deadly[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT,
+		SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	struct sigaction last = { .sa_handler = clean_up_and_die,
+				  .sa_flags = SA_RESETHAND | SA_NODEFER };
+	struct sigaction stop = { .sa_handler = lend_terminal,
+				  .sa_flags = SA_RESTART };
+
+	for (size_t i = 0; i < sizeof(deadly) / sizeof(*deadly); i++)
+		sigaction(deadly[i], &last, NULL);
+	sigaction(SIGTSTP, &stop, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	atexit(console_close);
+}
+
+/* serve a running guest */
+enum { DONE, SENT, CONSOLE, NR_FDS = CONSOLE + 3 };
+
+static void serve(struct guest *g)
+{
+	struct pollfd p[NR_FDS] = {
+		[DONE] = { g->done, POLLIN, 0 },
+		[SENT] = { g->sent, POLLIN, 0 },
+	};
+	eventfd_t count;
+
+	do {
+		/* wait and serve */
+		int timeout = console_poll(p + CONSOLE);
+
+		if (poll(p, NR_FDS, timeout) < 0)
+			continue;
+		if (p[SENT].revents)
+			eventfd_read(g->sent, &count);
+		if (console_work(p + CONSOLE))
+			ioctl(g->fd, LG_EVENT, LG_PORT_CONSOLE);
+	} while (!p[DONE].revents);
+	/* collect the vCPU and its last words */
+	eventfd_read(g->done, &count);
+	pthread_join(g->vcpu, NULL);
+	console_flush();
+}
+
+/* boot a guest and serve it */
+static void boot(struct guest *g)
+{
+	progress("loading", g->opt->kernel);
+	image_load(&g->img, g->opt->kernel);
+	domain_build(&g->dom, g->opt, &g->img);
+	if (!g->img.has_symbols)
+		image_free(&g->img);
+	progress(NULL, NULL);
+	console_attach(g->dom.console);
+	g->fd = device_open();
+	guest_start(g);
+	serve(g);
+}
+static bool wants_reboot(struct guest *g)
+{
+	if (g->run.exit != LG_EXIT_SHUTDOWN || g->run.reason != LG_REBOOT)
+		return false;
+	/* take everything down */
+	note("the guest reboots");
+	close(g->fd);
+	domain_free(&g->dom);
+	if (g->img.handle)
+		image_free(&g->img);
+	return true;
+}
+
+/* begin here */
+int main(int argc, char **argv)
+{
+	struct options opt;
+	struct guest g = { .opt = &opt };
+
+	/* look at the options */
+	options_parse(&opt, argc, argv);
+	quiet = opt.quiet;
+	if (opt.check)
+		return check_host();
+	if (opt.verbose)
+		options_print(&opt);
+	options_check_memory(&opt);
+	close(device_open());
+	catch_signals();
+	if (opt.name)
+		name_lock(opt.name);
+	/* open the console and run */
+	g.sent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	g.done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	console_open(opt.console);
+	do
+		boot(&g);
+	while (wants_reboot(&g));
+	console_restore();
+	if (g.run.exit == LG_EXIT_SHUTDOWN && g.run.reason == LG_POWEROFF)
+		return OK;
+	report_death(&g);
+	return CRASHED;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+/* open the device or say why not */
+int device_open(void)
+{
+	struct lg_info info;
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		die(BAD_HOST, "no permission on " DEVICE ": run as root, or "
+		    "join the group that `ls -l " DEVICE "` shows "
+		    "(usermod -aG GROUP USER, then log in again)");
+	if (fd < 0)
+		die(BAD_HOST, "cannot open " DEVICE " (%s), so the module lg "
+		    "is not there: `make install` installs it, `modprobe lg` "
+		    "loads it, and `dmesg` says why it would not load",
+		    strerror(errno));
+	/* compare the interface's number */
+	if (ioctl(fd, LG_INFO, &info) < 0)
+		die(BAD_HOST, DEVICE " does not answer as the module lg does (%s): "
+		    "is it from another version?", strerror(errno));
+	if (info.api != LG_API)
+		die(BAD_HOST, "the module lg speaks interface %u, this launcher %u: "
+		    "build and install both from one source", info.api, LG_API);
+	return fd;
+}
+
+/* explain a refused creation */
+static _Noreturn void create_failed(void)
+{
+	switch (errno) {
+	case ENODEV:
+		die(BAD_HOST, "this host cannot run guests: `dmesg | grep "
+		    "lg:` says why, `lguest --check` what can be done");
+	case EEXIST:
+		die(BAD_HOST, "the addresses that lguest needs, from "
+		    "ffff800000000000, are taken on this host: is it a Xen "
+		    "PV guest, or a kernel built with KASAN?");
+	case ENOMEM:
+		die(NO_RESOURCE, "the host has no memory left for the guest's "
+		    "page tables: stop something (see free -m)");
+	default:
+		die(INTERNAL, "LG_CREATE: %s", strerror(errno));
+	}
+}
+
+/* run the vCPU */
+static void *run_vcpu(void *arg)
+{
+	struct guest *g = arg;
+	int r;
+
+	do {
+		r = ioctl(g->fd, LG_RUN, &g->run);
+		if (r == 0 && g->run.exit == LG_EXIT_CONSOLE)
+			console_text(g->run.message, g->run.length);
+	} while (r < 0 ? errno == EINTR : g->run.exit == LG_EXIT_NONE ||
+					  g->run.exit == LG_EXIT_CONSOLE);
+	if (r < 0)
+		die(INTERNAL, "LG_RUN: %s", strerror(errno));
+	eventfd_write(g->done, 1);
+	return NULL;
+}
+
+/* start the guest */
+void guest_start(struct guest *g)
+{
+	struct lg_create create = {
+		.api = LG_API, .vcpus = 1,
+		.base = (uintptr_t)g->dom.mem, .frames = g->dom.frames,
+		.rip = g->dom.rip, .rsp = g->dom.rsp, .rsi = g->dom.rsi,
+		.cr3 = g->dom.cr3,
+	};
+	struct lg_notify notify = { .port = LG_PORT_CONSOLE, .fd = g->sent };
+	int err;
+
+	/* create it and ask for the bell */
+	g->run = (struct lg_run) { .vcpu = 0 };
+	if (ioctl(g->fd, LG_CREATE, &create) < 0)
+		create_failed();
+	if (ioctl(g->fd, LG_NOTIFY, &notify) < 0)
+		die(INTERNAL, "LG_NOTIFY: %s", strerror(errno));
+	err = pthread_create(&g->vcpu, NULL, run_vcpu, g);
+	if (err)
+		die(NO_RESOURCE, "cannot start the vCPU's thread: %s",
+		    strerror(err));
+}

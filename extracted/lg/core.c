@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Loading and unloading, the device node, and the host's address slot. */
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/cc_platform.h>
+#include <xen/xen.h>
+#include "lg.h"
+#include "host.h"
+
+struct page *lg_text[LG_TEXT_PAGES];
+struct page *lg_zero;
+
+/* variables of the address slot */
+static DEFINE_MUTEX(slots_lock);	/* everything below */
+static DECLARE_BITMAP(slots, 512);	/* GiBs of slot 256; 0 is the M2P's */
+static unsigned int guests;
+static u64 *la57_pdpt;			/* slot 256 of every mm, LA57 only */
+
+/* flush every CPU's TLB */
+static void flush_everything(void *unused)
+{
+	unsigned long pge = cr4_read_shadow() & X86_CR4_PGE;
+
+	cr4_update_irqsoff(pge ^ X86_CR4_PGE, pge);
+	cr4_update_irqsoff(pge, pge ^ X86_CR4_PGE);
+}
+
+static void pge_on(void *unused)
+{
+	cr4_update_irqsoff(X86_CR4_PGE, 0);
+}
+
+/* find the host's entry for slot 256 */
+static u64 *host_slot(struct mm_struct *mm)
+{
+	u64 *top = (u64 *)mm->pgd;
+
+	if (!pgtable_l5_enabled())
+		return top + 256;
+	return (u64 *)__va(top[511] & PTE_FRAME) + 256;
+}
+
+/* show a guest's slot to the host */
+static int open_mm(struct lg_vm *vm)
+{
+	u64 *entry = host_slot(current->mm);
+
+	if (*entry)
+		return -EEXIST;
+	WRITE_ONCE(*entry, __sme_set(__pa(vm->host_pdpt)) |
+		   _KERNPG_TABLE_NOENC);
+	return 0;
+}
+
+static int open_la57(struct lg_vm *vm)
+{
+	u64 *entry = host_slot(current->mm);
+
+	if (!la57_pdpt) {
+		if (*entry)
+			return -EEXIST;
+		la57_pdpt = (u64 *)get_zeroed_page(GFP_KERNEL);
+		if (!la57_pdpt)
+			return -ENOMEM;
+		WRITE_ONCE(*entry, __sme_set(__pa(la57_pdpt)) |
+			   _KERNPG_TABLE_NOENC);
+	}
+	WRITE_ONCE(la57_pdpt[vm->slot], vm->host_pdpt[vm->slot]);
+	return 0;
+}
+
+int lg_slot_open(struct lg_vm *vm)
+{
+	int err;
+
+	mutex_lock(&slots_lock);
+	err = pgtable_l5_enabled() ? open_la57(vm) : open_mm(vm);
+	if (!err)
+		guests++;
+	mutex_unlock(&slots_lock);
+	return err;
+}
+
+/* take the slot away again */
+void lg_slot_close(struct lg_vm *vm)
+{
+	mutex_lock(&slots_lock);
+	if (pgtable_l5_enabled())
+		WRITE_ONCE(la57_pdpt[vm->slot], 0);
+	else
+		WRITE_ONCE(*host_slot(vm->mm), 0);
+	on_each_cpu(flush_everything, NULL, 1);
+	if (!--guests && boot_cpu_has(X86_FEATURE_PGE))
+		on_each_cpu(pge_on, NULL, 1);
+	mutex_unlock(&slots_lock);
+}
+
+/* claim and release a GiB */
+static int lg_slot_claim(void)
+{
+	int slot;
+
+	mutex_lock(&slots_lock);
+	slot = find_next_zero_bit(slots, 512, 1);
+	if (slot < 512)
+		__set_bit(slot, slots);
+	mutex_unlock(&slots_lock);
+	return slot < 512 ? slot : -ENOSPC;
+}
+
+static void lg_slot_release(unsigned int slot)
+{
+	mutex_lock(&slots_lock);
+	__clear_bit(slot, slots);
+	mutex_unlock(&slots_lock);
+}
+
+/* open and release the device */
+static int lg_open(struct inode *inode, struct file *file)
+{
+	struct lg_vm *vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+
+	if (!vm)
+		return -ENOMEM;
+	mutex_init(&vm->lock);
+	spin_lock_init(&vm->event_lock);
+	INIT_LIST_HEAD(&vm->tables);
+	INIT_LIST_HEAD(&vm->shadows);
+	file->private_data = vm;
+	return 0;
+}
+
+static void vm_free(struct lg_vm *vm)
+{
+	if (vm->vcpu)
+		lg_vcpu_free(vm->vcpu);
+	lg_event_free(vm);
+	lg_shadow_free(vm);
+	lg_memory_free(vm);
+	if (vm->slot)
+		lg_slot_release(vm->slot);
+	if (vm->mm)
+		mmdrop(vm->mm);
+	kvfree(vm);
+}
+
+/* exit_mm has run by now: vm->mm has no user pages left, but a root. */
+static int lg_release(struct inode *inode, struct file *file)
+{
+	struct lg_vm *vm = file->private_data;
+
+	if (vm->vcpu)
+		lg_slot_close(vm);
+	vm_free(vm);
+	return 0;
+}
+
+/* create a guest */
+static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
+{
+	struct lg_create c;
+	int err;
+
+	if (copy_from_user(&c, arg, sizeof(c)))
+		return -EFAULT;
+	if (c.api != LG_API || c.vcpus != 1 || c.frames < LG_MIN_FRAMES ||
+	    c.frames > LG_MAX_FRAMES || c.base & ~PAGE_MASK ||
+	    c.base >= TASK_SIZE_MAX || c.cr3 >= c.frames ||
+	    ((c.frames + 1) << PAGE_SHIFT) > TASK_SIZE_MAX - c.base)
+		return -EINVAL;
+	/* refuse what cannot be undone later */
+	/* The switcher loads a null LDT on the way out. */
+	if (current->mm->context.ldt)
+		return -EINVAL;
+	if (vm->mm)
+		return -EBUSY;
+	/* claim the slot and the address space */
+	err = lg_slot_claim();
+	if (err < 0)
+		return err;
+	vm->slot = err;
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+	vm->base = c.base;
+	vm->frames = c.frames;
+	err = lg_memory_init(vm);
+	if (!err)
+		err = lg_vcpu_create(vm, &c);
+	return err;
+}
+
+/* describe the module */
+static int lg_info(struct lg_info __user *arg)
+{
+	struct lg_info i = {
+		.api = LG_API,
+		.guests = READ_ONCE(guests),
+		.levels = pgtable_l5_enabled() ? 5 : 4,
+		.pti = boot_cpu_has(X86_FEATURE_PTI),
+	};
+
+	strscpy(i.version, LG_VERSION, sizeof(i.version));
+	return copy_to_user(arg, &i, sizeof(i)) ? -EFAULT : 0;
+}
+
+/* run once for the launcher */
+static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
+{
+	struct lg_vcpu *v = smp_load_acquire(&vm->vcpu);
+	struct lg_run *run;
+	long err;
+
+	if (!v || current->mm != vm->mm)
+		return -EPERM;
+	if (!mutex_trylock(&v->lock))
+		return -EBUSY;
+	/* run with a fresh answer */
+	run = kzalloc(sizeof(*run), GFP_KERNEL_ACCOUNT);
+	if (!run) {
+		err = -ENOMEM;
+		goto out;
+	}
+	err = lg_run(v, run);
+	if (!err && copy_to_user(arg, run, sizeof(*run)))
+		err = -EFAULT;
+	kfree(run);
+out:
+	mutex_unlock(&v->lock);
+	return err;
+}
+
+/* answer requests */
+static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct lg_vm *vm = file->private_data;
+	void __user *p = (void __user *)arg;
+	struct lg_notify n;
+	struct lg_stats st;
+	long err;
+
+	switch (cmd) {
+	/* create, or run */
+	case LG_CREATE:
+		mutex_lock(&vm->lock);
+		err = lg_create(vm, p);
+		mutex_unlock(&vm->lock);
+		return err;
+	case LG_RUN:
+		return lg_do_run(vm, p);
+	/* raise a port, or tell where to */
+	case LG_EVENT:
+		if (!smp_load_acquire(&vm->vcpu) || arg >= LG_NR_PORTS)
+			return -EINVAL;
+		lg_event_raise(vm, arg);
+		return 0;
+	case LG_NOTIFY:
+		if (copy_from_user(&n, p, sizeof(n)))
+			return -EFAULT;
+		return lg_event_notify(vm, n.port, n.fd);
+	/* tell of module and guest */
+	case LG_INFO:
+		return lg_info(p);
+	case LG_STATS:
+		st = vm->stats;
+		st.shadow_pages = vm->nr_shadows;
+		return copy_to_user(p, &st, sizeof(st)) ? -EFAULT : 0;
+	}
+	return -ENOTTY;
+}
+
+/* describe the device */
+static const struct file_operations lg_fops = {
+	.owner = THIS_MODULE,
+	.open = lg_open,
+	.release = lg_release,
+	.unlocked_ioctl = lg_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice lg_device = {
+	.minor = LG_MINOR,
+	.name = "lguest",
+	.mode = 0660,
+	.fops = &lg_fops,
+};
+
+/* load and unload */
+/* say why this host cannot */
+static const char *unsupported(void)
+{
+	if (xen_pv_domain())
+		return "this kernel is itself a Xen PV guest";
+	if (host_has_fred())
+		return "FRED event delivery is on (boot with fred=off)";
+	if (cc_platform_has(CC_ATTR_GUEST_STATE_ENCRYPT))
+		return "this machine is an SEV-ES/SNP guest";
+	if (boot_cpu_has(X86_FEATURE_TDX_GUEST))
+		return "this machine is a TDX guest";
+	if (!boot_cpu_has(X86_FEATURE_NX) || !boot_cpu_has(X86_FEATURE_SYSCALL))
+		return "the CPU lacks NX or SYSCALL";
+	return NULL;
+}
+
+/* copy the switcher's text */
+static void free_text(void)
+{
+	int i;
+
+	for (i = 0; i < LG_TEXT_PAGES; i++)
+		if (lg_text[i])
+			__free_page(lg_text[i]);
+	if (lg_zero)
+		__free_page(lg_zero);
+}
+
+static int copy_text(void)
+{
+	size_t left = lg_switcher_end - lg_switcher;
+	int i;
+
+	lg_zero = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!lg_zero || left > LG_TEXT_PAGES * PAGE_SIZE)
+		return -ENOMEM;
+	for (i = 0; i < LG_TEXT_PAGES; i++) {
+		/* copy one page */
+		lg_text[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		if (!lg_text[i])
+			return -ENOMEM;
+		memcpy(page_address(lg_text[i]), lg_switcher + i * PAGE_SIZE,
+		       min_t(size_t, left, PAGE_SIZE));
+		left -= min_t(size_t, left, PAGE_SIZE);
+	}
+	return 0;
+}
+
+static int __init lg_init(void)
+{
+	const char *why = unsupported();
+	int err;
+
+	if (why) {
+		pr_err("lguest: cannot run here: %s\n", why);
+		return -ENODEV;
+	}
+	err = copy_text();
+	if (!err)
+		err = misc_register(&lg_device);
+	if (err)
+		free_text();
+	return err;
+}
+
+static void __exit lg_exit(void)
+{
+	misc_deregister(&lg_device);
+	if (la57_pdpt) {
+		WRITE_ONCE(*host_slot(current->mm ?: current->active_mm), 0);
+		on_each_cpu(flush_everything, NULL, 1);
+		free_page((unsigned long)la57_pdpt);
+	}
+	free_text();
+}
+
+module_init(lg_init);
+module_exit(lg_exit);
+MODULE_LICENSE("GPL");
+MODULE_VERSION(LG_VERSION);
+MODULE_DESCRIPTION("lguest: run Linux in Linux without VT or SVM");
+MODULE_ALIAS_MISCDEV(LG_MINOR);
+MODULE_ALIAS("devname:lguest");

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Registers that the host and the guest both use: in and out. */
+#include <linux/hw_breakpoint.h>
+#include <asm/debugreg.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr.h>
+#include "lg.h"
+#include "host.h"
+
+/* give the processor to the guest */
+void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
+{
+	struct lg_data *d = v->d;
+	const struct desc_struct *gdt = this_cpu_ptr(&gdt_page)->gdt;
+	struct tss_struct *tss = this_cpu_ptr(&cpu_tss_rw);
+	struct desc_struct *own = v->reserved + (LG_TSS & 0xfff) / 8;
+	unsigned long cr3 = __read_cr3();
+	int i;
+
+	/* build the transition table */
+	memcpy(v->tgdt, gdt, GDT_SIZE);
+	v->tgdt[GDT_ENTRY_TSS].type = DESC_TSS;
+	own->type = DESC_TSS;
+	/* The host's gates run on our TSS for a moment on the way out. */
+	for (i = 0; i < 4; i++)
+		d->tss.ist[i] = tss->x86_tss.ist[i];
+	/* say which control registers to load */
+	/*
+	 * A global entry of the host would outlive the change of CR3.  The
+	 * bit stays off until the last guest is gone (core.c).
+	 */
+	if (cr4_read_shadow() & X86_CR4_PGE)
+		cr4_update_irqsoff(0, X86_CR4_PGE);
+	d->host_cr4 = cr4_read_shadow();
+	d->cr4 = d->host_cr4 & ~HOST_CR4_OFF;
+	if (d->host_cr4 & X86_CR4_PCIDE)
+		cr3 |= X86_CR3_PCID_NOFLUSH;
+	d->host_cr3 = cr3;
+	d->cr3 = v->user ? v->user_pa : v->kernel_pa;
+
+	/* exchange the segments */
+	savesegment(ds, h->ds);
+	savesegment(es, h->es);
+	savesegment(fs, h->fs);
+	savesegment(gs, h->gs);
+	rdmsrl(MSR_FS_BASE, h->fs_base);
+	rdmsrl(MSR_KERNEL_GS_BASE, h->kgs_base);
+	wrmsrl(MSR_KERNEL_GS_BASE, d->kgs_base);
+
+	/* point system calls at the switcher */
+	rdmsrl(MSR_STAR, h->star);
+	rdmsrl(MSR_LSTAR, h->lstar);
+	rdmsrl(MSR_CSTAR, h->cstar);
+	rdmsrl(MSR_SYSCALL_MASK, h->fmask);
+	wrmsrl(MSR_STAR, (u64)LG_USER_CS32 << 48 | (u64)LG_CS << 32);
+	wrmsrl(MSR_LSTAR, (u64)v->block + lg_off_syscall64);
+	wrmsrl(MSR_CSTAR, (u64)v->block + lg_off_syscall32);
+	wrmsrl(MSR_SYSCALL_MASK, X86_EFLAGS_IF | X86_EFLAGS_TF |
+	       X86_EFLAGS_DF | X86_EFLAGS_NT | X86_EFLAGS_AC);
+		/* forbid SYSENTER */
+		if (boot_cpu_has(X86_FEATURE_SEP)) {
+			rdmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
+			wrmsrl(MSR_IA32_SYSENTER_CS, 0);
+		}
+	/* exchange XCR0 */
+	if (boot_cpu_has(X86_FEATURE_XSAVE)) {
+		h->xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+		if (v->xcr0 != h->xcr0)
+			xsetbv(XCR_XFEATURE_ENABLED_MASK, v->xcr0);
+	}
+	/* silence the sampling hardware */
+	/* PEBS would write the host's buffer through the guest's tables. */
+	h->pebs = 0;
+	if (boot_cpu_has(X86_FEATURE_PEBS))
+		rdmsrl(MSR_IA32_PEBS_ENABLE, h->pebs);
+	if (h->pebs)
+		wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+	/* load the debug registers */
+	if (hw_breakpoint_active())
+		set_debugreg(0, 7);
+	d->dr7 = v->dr[7];
+	if (d->dr7 & 0xff) {
+		set_debugreg(v->dr[0], 0);
+		set_debugreg(v->dr[1], 1);
+		set_debugreg(v->dr[2], 2);
+		set_debugreg(v->dr[3], 3);
+		set_debugreg(DR6_RESERVED, 6);
+	}
+	/* overwrite the processor's buffers */
+	/* As the host does before it returns to a user (MDS and its kin). */
+	if (boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA)) {
+		static const u16 ds = __KERNEL_DS;
+
+		asm volatile("verw %0" : : "m" (ds) : "cc");
+	}
+}
+
+/* give the processor back to the host */
+void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
+{
+	unsigned long dr6;
+
+	v->cr2 = native_read_cr2();
+	if (v->d->trap == X86_TRAP_DB) {
+		get_debugreg(dr6, 6);
+		v->dr[6] = dr6;
+		set_debugreg(DR6_RESERVED, 6);
+	}
+	/* put back what could be told apart */
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+	if (h->pebs)
+		wrmsrl(MSR_IA32_PEBS_ENABLE, h->pebs);
+	if (boot_cpu_has(X86_FEATURE_XSAVE) && v->xcr0 != h->xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, h->xcr0);
+	/* put back the system calls */
+	if (boot_cpu_has(X86_FEATURE_SEP))
+		wrmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
+	wrmsrl(MSR_SYSCALL_MASK, h->fmask);
+	wrmsrl(MSR_CSTAR, h->cstar);
+	wrmsrl(MSR_LSTAR, h->lstar);
+	wrmsrl(MSR_STAR, h->star);
+	/* put back the segments */
+	if (h->ds)
+		loadsegment(ds, h->ds);
+	if (h->es)
+		loadsegment(es, h->es);
+	if (h->fs)
+		loadsegment(fs, h->fs);
+	if (h->gs)
+		load_gs_index(h->gs);
+	wrmsrl(MSR_FS_BASE, h->fs_base);
+	wrmsrl(MSR_KERNEL_GS_BASE, h->kgs_base);
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Event channels, the 2-level kind: interrupts in two bitmaps. */
+#include <linux/eventfd.h>
+#include <xen/interface/event_channel.h>
+#include "lg.h"
+#include "host.h"
+
+/* see whether an upcall is due */
+bool lg_event_pending(struct lg_vcpu *v)
+{
+	return READ_ONCE(v->info->evtchn_upcall_pending) &&
+	       !READ_ONCE(v->info->evtchn_upcall_mask);
+}
+
+/* ask for an upcall */
+static void upcall(struct lg_vcpu *v, unsigned int port)
+{
+	if (test_bit(port, (unsigned long *)v->vm->shared->evtchn_mask))
+		return;
+	set_bit(port / 64, (unsigned long *)&v->info->evtchn_pending_sel);
+	/* The word before the flag: the guest clears the flag, then looks. */
+	smp_store_release(&v->info->evtchn_upcall_pending, 1);
+	lg_kick(v);
+}
+
+/* raise an event */
+void lg_event_raise(struct lg_vm *vm, unsigned int port)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&vm->event_lock, flags);
+	if (!test_and_set_bit(port,
+			      (unsigned long *)vm->shared->evtchn_pending))
+		upcall(vm->vcpu, port);
+	spin_unlock_irqrestore(&vm->event_lock, flags);
+}
+
+/* raise a virtual interrupt */
+void lg_event_virq(struct lg_vcpu *v, unsigned int virq)
+{
+	if (v->virq_port[virq])
+		lg_event_raise(v->vm, v->virq_port[virq]);
+}
+
+/* connect a port with the launcher */
+int lg_event_notify(struct lg_vm *vm, unsigned int port, int fd)
+{
+	struct eventfd_ctx *ctx = NULL;
+
+	if (port >= LG_NR_PORTS)
+		return -EINVAL;
+	if (fd >= 0) {
+		ctx = eventfd_ctx_fdget(fd);
+		if (IS_ERR(ctx))
+			return PTR_ERR(ctx);
+	}
+	/* exchange the eventfd */
+	spin_lock_irq(&vm->event_lock);
+	swap(vm->ports[port].notify, ctx);
+	if (vm->ports[port].notify)
+		vm->ports[port].type = EVTCHNSTAT_interdomain;
+	spin_unlock_irq(&vm->event_lock);
+	if (ctx)
+		eventfd_ctx_put(ctx);
+	return 0;
+}
+
+/* give all eventfds back */
+void lg_event_free(struct lg_vm *vm)
+{
+	int i;
+
+	for (i = 0; i < LG_NR_PORTS; i++)
+		if (vm->ports[i].notify)
+			eventfd_ctx_put(vm->ports[i].notify);
+}
+
+/* claim and close ports */
+static int claim(struct lg_vm *vm, u8 type, u8 virq)
+{
+	int i;
+
+	for (i = LG_PORT_CONSOLE + 1; i < LG_NR_PORTS; i++) {
+		if (vm->ports[i].type != EVTCHNSTAT_closed)
+			continue;
+		vm->ports[i].type = type;
+		vm->ports[i].virq = virq;
+		return i;
+	}
+	return -ENOSPC;
+}
+
+/* bind a virtual interrupt */
+static long bind_virq(struct lg_vcpu *v, struct evtchn_bind_virq *b)
+{
+	int port;
+
+	if (b->virq >= NR_VIRQS || b->vcpu)
+		return -EINVAL;
+	if (v->virq_port[b->virq])
+		return -EEXIST;
+	port = claim(v->vm, EVTCHNSTAT_virq, b->virq);
+	if (port < 0)
+		return port;
+	v->virq_port[b->virq] = port;
+	b->port = port;
+	return 0;
+}
+
+/* close a port */
+static long close_port(struct lg_vcpu *v, unsigned int port)
+{
+	struct lg_port *p = &v->vm->ports[port];
+
+	if (p->type == EVTCHNSTAT_closed)
+		return -EINVAL;
+	if (p->type == EVTCHNSTAT_virq)
+		v->virq_port[p->virq] = 0;
+	p->type = EVTCHNSTAT_closed;
+	clear_bit(port, (unsigned long *)v->vm->shared->evtchn_pending);
+	return 0;
+}
+
+/* send, unmask and tell */
+static long send(struct lg_vcpu *v, unsigned int port)
+{
+	struct lg_port *p = &v->vm->ports[port];
+
+	if (p->type == EVTCHNSTAT_closed)
+		return -EINVAL;
+	if (p->type == EVTCHNSTAT_interdomain && p->notify)
+		host_eventfd_signal(p->notify);
+	else if (p->type == EVTCHNSTAT_ipi)
+		if (!test_and_set_bit(port, (unsigned long *)
+				      v->vm->shared->evtchn_pending))
+			upcall(v, port);
+	return 0;
+}
+
+/* unmask a port */
+static long unmask(struct lg_vcpu *v, unsigned int port)
+{
+	clear_bit(port, (unsigned long *)v->vm->shared->evtchn_mask);
+	if (test_bit(port, (unsigned long *)v->vm->shared->evtchn_pending))
+		upcall(v, port);
+	return 0;
+}
+
+/* tell a port's status */
+static long status(struct lg_vcpu *v, struct evtchn_status *s)
+{
+	s->status = v->vm->ports[s->port].type;
+	s->vcpu = 0;
+	if (s->status == EVTCHNSTAT_virq)
+		s->u.virq = v->vm->ports[s->port].virq;
+	return 0;
+}
+
+/* arguments of event calls */
+union event_arg {
+	struct evtchn_bind_virq virq;
+	struct evtchn_bind_ipi ipi;
+	struct evtchn_alloc_unbound unbound;
+	struct evtchn_bind_vcpu vcpu;
+	struct evtchn_status status;
+	evtchn_port_t port;		/* close, send, unmask */
+};
+
+/* tell the size of an argument */
+static size_t arg_size(unsigned int op)
+{
+	switch (op) {
+	case EVTCHNOP_bind_virq:
+		return sizeof(struct evtchn_bind_virq);
+	case EVTCHNOP_bind_ipi:
+		return sizeof(struct evtchn_bind_ipi);
+	case EVTCHNOP_alloc_unbound:
+		return sizeof(struct evtchn_alloc_unbound);
+	case EVTCHNOP_bind_vcpu:
+		return sizeof(struct evtchn_bind_vcpu);
+	case EVTCHNOP_status:
+		return sizeof(struct evtchn_status);
+	case EVTCHNOP_close:
+	case EVTCHNOP_send:
+	case EVTCHNOP_unmask:
+		return sizeof(evtchn_port_t);
+	}
+	return 0;
+}
+
+/* answer an event call */
+/* answer it under the lock */
+static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
+{
+	struct lg_vm *vm = v->vm;
+	evtchn_port_t port = op == EVTCHNOP_status ? a->status.port : a->port;
+	int got;
+
+	/* hand out a port */
+	switch (op) {
+	case EVTCHNOP_bind_virq:
+		return bind_virq(v, &a->virq);
+	case EVTCHNOP_bind_ipi:
+		if (a->ipi.vcpu)
+			return -ENOENT;
+		got = claim(vm, EVTCHNSTAT_ipi, 0);
+		a->ipi.port = got;
+		return min(got, 0);
+	case EVTCHNOP_alloc_unbound:
+		got = claim(vm, EVTCHNSTAT_unbound, 0);
+		a->unbound.port = got;
+		return min(got, 0);
+	}
+	if (port >= LG_NR_PORTS)
+		return -EINVAL;
+	/* act on a port */
+	switch (op) {
+	case EVTCHNOP_bind_vcpu:
+		return a->vcpu.vcpu ? -ENOENT : 0;
+	case EVTCHNOP_close:
+		return close_port(v, port);
+	case EVTCHNOP_send:
+		return send(v, port);
+	case EVTCHNOP_status:
+		return status(v, &a->status);
+	case EVTCHNOP_unmask:
+		return unmask(v, port);
+	}
+	return -ENOSYS;
+}
+
+long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg)
+{
+	size_t size = arg_size(op);
+	union event_arg a;
+	long ret;
+
+	if (!size)
+		return -ENOSYS;
+	if (lg_read(v, arg, &a, size))
+		return -EFAULT;
+	spin_lock_irq(&v->vm->event_lock);
+	ret = event_op(v, op, &a);
+	spin_unlock_irq(&v->vm->event_lock);
+	if (!ret && lg_write(v, arg, &a, size))
+		ret = -EFAULT;
+	return ret;
+}

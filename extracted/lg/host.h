@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The one place that knows how host kernels differ (6.1 to 6.12). */
+#ifndef LG_HOST_H
+#define LG_HOST_H
+
+#include <linux/version.h>
+#include <linux/eventfd.h>
+#include <asm/cpufeature.h>
+#include <asm/tlbflush.h>
+#include <asm/fpu/api.h>
+#include <asm/desc.h>
+
+/* signal an eventfd */
+static inline void host_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
+
+/* ask for event delivery by FRED */
+static inline bool host_has_fred(void)
+{
+#ifdef X86_FEATURE_FRED
+	return boot_cpu_has(X86_FEATURE_FRED);
+#else
+	return false;
+#endif
+}
+
+/* name what must be off */
+#ifdef X86_CR4_LAM_SUP
+#define HOST_CR4_LAM	X86_CR4_LAM_SUP
+#else
+#define HOST_CR4_LAM	0
+#endif
+
+#ifndef X86_CR4_CET
+#define X86_CR4_CET	0
+#endif
+#define HOST_CR4_OFF	(X86_CR4_PGE | X86_CR4_SMAP | X86_CR4_PKE | \
+			 X86_CR4_CET | X86_CR4_PCE | X86_CR4_TSD | \
+			 HOST_CR4_LAM | BIT(27) /* LASS */)
+
+#endif

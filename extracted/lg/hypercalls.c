@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The Xen PV hypercalls that a Linux domU makes. */
+#include <linux/sched.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <xen/interface/callback.h>
+#include <xen/interface/features.h>
+#include <xen/interface/memory.h>
+#include <xen/interface/physdev.h>
+#include <xen/interface/sched.h>
+#include <xen/interface/vcpu.h>
+#include <xen/interface/version.h>
+#include "lg.h"
+
+#define MAX_CALLS	4096	/* of one multicall; Linux makes at most 32 */
+
+/* a call and its arguments */
+struct call {
+	u64 nr, arg[5];
+};
+
+/* answer each kind of call */
+/* say which Xen we are */
+static long put_string(struct lg_vcpu *v, u64 to, const char *s)
+{
+	return lg_write(v, to, s, strlen(s) + 1);
+}
+
+static long xen_version(struct lg_vcpu *v, u64 cmd, u64 arg)
+{
+	struct xen_feature_info f;
+	u64 start = LG_SLOT_BASE;
+
+	switch (cmd) {
+	/* tell version, strings and sizes */
+	case XENVER_version:
+		return 4 << 16 | 17;
+	case XENVER_extraversion:
+		return put_string(v, arg, ".0-lguest");
+	case XENVER_capabilities:
+		return put_string(v, arg, "xen-3.0-x86_64 ");
+	case XENVER_changeset:
+	case XENVER_commandline:
+		return put_string(v, arg, "");
+	case XENVER_platform_parameters:
+		return lg_write(v, arg, &start, sizeof(start));
+	case XENVER_pagesize:
+		return PAGE_SIZE;
+	/* tell the features */
+	case XENVER_get_features:
+		if (lg_read(v, arg, &f, sizeof(f)))
+			return -EFAULT;
+		f.submap = f.submap_idx ? 0 :
+			   BIT(XENFEAT_pae_pgdir_above_4gb) |
+			   BIT(XENFEAT_mmu_pt_update_preserve_ad) |
+			   BIT(XENFEAT_gnttab_map_avail_bits);
+		return lg_write(v, arg, &f, sizeof(f));
+	}
+	return -ENOSYS;
+}
+
+/* answer questions about memory */
+static long memory_op(struct lg_vcpu *v, u64 cmd, u64 arg)
+{
+	struct xen_machphys_mapping m = {
+		.v_start = LG_SLOT_BASE,
+		.v_end = LG_SLOT_BASE + (v->vm->frames + 1) * 8,
+		.max_mfn = v->vm->frames,
+	};
+
+	switch (cmd) {
+	case XENMEM_machphys_mapping:
+		return lg_write(v, arg, &m, sizeof(m));
+	case XENMEM_maximum_ram_page:
+	case XENMEM_current_reservation:
+	case XENMEM_maximum_reservation:
+		return v->vm->frames;
+	}
+	return -ENOSYS;
+}
+
+/* take text for the console */
+static long console_io(struct lg_vcpu *v, struct call *c)
+{
+	struct lg_run *run = v->run;
+	u64 n = min_t(u64, c->arg[1], sizeof(run->message));
+
+	if (c->arg[0] != 0)
+		return -ENOSYS;
+	if (lg_read(v, c->arg[2], run->message, n))
+		return -EFAULT;
+	run->exit = LG_EXIT_CONSOLE;
+	run->length = n;
+	c->arg[1] -= n;
+	c->arg[2] += n;
+	return 0;
+}
+
+/* set the trap table */
+static long set_trap_table(struct lg_vcpu *v, u64 table)
+{
+	struct trap_info t;
+	int i;
+
+	if (!table)
+		memset(v->traps, 0, sizeof(v->traps));
+	for (i = 0; table && i < 257; i++) {
+		if (lg_read(v, table + i * sizeof(t), &t, sizeof(t)))
+			return -EFAULT;
+		if (!t.address)
+			break;
+		v->traps[t.vector].address = t.address;
+		v->traps[t.vector].flags = t.flags;
+		v->traps[t.vector].set = true;
+	}
+	return 0;
+}
+
+/* register a callback */
+static long callback_op(struct lg_vcpu *v, u64 cmd, u64 arg)
+{
+	struct callback_register r;
+	struct lg_callback *c;
+
+	if (cmd != CALLBACKOP_register)
+		return -ENOSYS;
+	if (lg_read(v, arg, &r, sizeof(r)))
+		return -EFAULT;
+	/* find the callback's place */
+	switch (r.type) {
+	case CALLBACKTYPE_event:
+		c = &v->event;
+		break;
+	case CALLBACKTYPE_failsafe:
+		c = &v->failsafe;
+		break;
+	case CALLBACKTYPE_syscall:
+		c = &v->syscall;
+		break;
+	case CALLBACKTYPE_syscall32:
+		c = &v->syscall32;
+		break;
+	default:
+		return -ENOSYS;
+	}
+	c->address = r.address;
+	c->mask = r.flags & CALLBACKF_mask_events;
+	return 0;
+}
+
+/* set a segment base */
+/* find a selector's base */
+static u64 segment_base(const struct lg_vcpu *v, u16 sel)
+{
+	const struct desc_struct *table = v->gdt;
+	unsigned int i = sel >> 3;
+
+	if (sel & 4)
+		table = i < v->ldt_entries ? v->ldt[i / 512] : NULL;
+	if (!table || (!(sel & 4) && i >= 512))
+		return 0;
+	return get_desc_base(&table[i % 512]);
+}
+
+static long set_segment_base(struct lg_vcpu *v, u64 which, u64 base)
+{
+	struct lg_data *d = v->d;
+
+	if (which == SEGBASE_GS_USER_SEL) {
+		d->gs = base;
+		d->kgs_base = segment_base(v, base);
+		return 0;
+	}
+	/* check and set a base */
+	if (!lg_canonical(base))
+		return -EINVAL;
+	switch (which) {
+	case SEGBASE_FS:
+		d->fs_base = base;
+		return 0;
+	case SEGBASE_GS_USER:
+		d->kgs_base = base;
+		return 0;
+	case SEGBASE_GS_KERNEL:
+		d->gs_base = base;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* read and write debug registers */
+static long write_debugreg(struct lg_vcpu *v, u64 reg, u64 val)
+{
+	int i;
+
+	switch (reg) {
+	case 0 ... 3:
+		if (!lg_canonical(val) || lg_ours(val))
+			return -EPERM;
+		v->dr[reg] = val;
+		return 0;
+	/* write status and control */
+	case 4:
+	case 6:
+		v->dr[6] = (val & 0xe00f) | DR6_RESERVED;
+		return 0;
+	case 5:
+	case 7:
+		if (val >> 32 || val & BIT(13))
+			return -EPERM;
+		for (i = 0; i < 4; i++)
+			if (((val >> (16 + 4 * i)) & 3) == 2)
+				return -EPERM;
+		v->dr[7] = (val & 0xffff03ff) | LG_DR7_FIXED;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* read a debug register */
+static long read_debugreg(struct lg_vcpu *v, u64 reg)
+{
+	return reg < 4 || reg == 6 || reg == 7 ? (long)v->dr[reg] : -EINVAL;
+}
+
+/* register the vcpu info */
+static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
+{
+	struct vcpu_register_vcpu_info r;
+	struct vcpu_info *to;
+	u8 *frame;
+
+	if (lg_read(v, arg, &r, sizeof(r)))
+		return -EFAULT;
+	if (r.offset & 7 || r.offset > PAGE_SIZE - sizeof(*to))
+		return -EINVAL;
+	frame = lg_frame(v->vm, r.mfn);
+	if (!frame)
+		return -EINVAL;
+	to = (struct vcpu_info *)(frame + r.offset);
+	/* move what was there */
+	spin_lock_irq(&v->vm->event_lock);
+	*to = *v->info;
+	/* A spurious look at everything costs less than a lost event. */
+	to->evtchn_upcall_pending = 1;
+	to->evtchn_pending_sel = ~0UL;
+	v->info = to;
+	spin_unlock_irq(&v->vm->event_lock);
+	return 0;
+}
+
+/* tell of time, running and idling */
+static long register_time_area(struct lg_vcpu *v, u64 arg)
+{
+	struct pvclock_vcpu_time_info t;
+	u64 va;
+
+	if (lg_read(v, arg, &va, sizeof(va)))
+		return -EFAULT;
+	lg_clock_fill(v, &t);
+	return va ? lg_write(v, va, &t, sizeof(t)) : 0;
+}
+
+/* Always running: the time that the host takes away is not told. */
+static long runstate(struct lg_vcpu *v, u64 va)
+{
+	struct vcpu_runstate_info r = { .state = RUNSTATE_running };
+
+	return lg_write(v, va, &r, sizeof(r));
+}
+
+/* set the single-shot timer */
+static long set_singleshot(struct lg_vcpu *v, u64 arg)
+{
+	struct vcpu_set_singleshot_timer t;
+
+	if (lg_read(v, arg, &t, sizeof(t)))
+		return -EFAULT;
+	if (t.flags & VCPU_SSHOTTMR_future &&
+	    t.timeout_abs_ns < lg_clock_now(v->vm))
+		return -ETIME;
+	return lg_timer_set(v, t.timeout_abs_ns);
+}
+
+/* answer calls about a vCPU */
+static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
+{
+	u64 va;
+
+	if (id)
+		return -ENOENT;
+	switch (cmd) {
+	/* answer about its running */
+	case VCPUOP_is_up:
+		return 1;
+	case VCPUOP_get_runstate_info:
+		return runstate(v, arg);
+	case VCPUOP_register_runstate_memory_area:
+		if (lg_read(v, arg, &va, sizeof(va)))
+			return -EFAULT;
+		return va ? runstate(v, va) : 0;
+	/* answer about its timer and memory */
+	case VCPUOP_stop_periodic_timer:
+		return 0;
+	case VCPUOP_set_singleshot_timer:
+		return set_singleshot(v, arg);
+	case VCPUOP_stop_singleshot_timer:
+		lg_timer_stop(v);
+		return 0;
+	case VCPUOP_register_vcpu_info:
+		return register_vcpu_info(v, arg);
+	case VCPUOP_register_vcpu_time_memory_area:
+		return register_time_area(v, arg);
+	}
+	return -ENOSYS;
+}
+
+/* answer calls to the scheduler */
+static long sched_op(struct lg_vcpu *v, u64 cmd, u64 arg)
+{
+	u32 reason;
+
+	switch (cmd) {
+	case SCHEDOP_yield:
+	case SCHEDOP_poll:	/* may return early, says the ABI */
+		cond_resched();
+		return 0;
+	case SCHEDOP_block:
+		WRITE_ONCE(v->info->evtchn_upcall_mask, 0);
+		v->halted = true;
+		return 0;
+	/* shut down */
+	case SCHEDOP_shutdown:
+		if (lg_read(v, arg, &reason, sizeof(reason)))
+			return -EFAULT;
+		if (reason > SHUTDOWN_watchdog)
+			return -EINVAL;
+		v->run->exit = LG_EXIT_SHUTDOWN;
+		v->run->reason = reason;
+		return 0;
+	}
+	return -ENOSYS;
+}
+
+/* answer calls about devices */
+static long physdev_op(u64 cmd)
+{
+	switch (cmd) {
+	case PHYSDEVOP_set_iopl:
+	case PHYSDEVOP_set_iobitmap:
+	case PHYSDEVOP_eoi:
+		return 0;
+	}
+	return -ENOSYS;
+}
+
+/* make several calls in one */
+static long one_call(struct lg_vcpu *v, struct call *c);
+
+static long multicall(struct lg_vcpu *v, u64 list, u64 count)
+{
+	struct multicall_entry e;
+	u64 i;
+
+	if (count > MAX_CALLS)
+		return -E2BIG;
+	for (i = 0; i < count && v->run->exit == LG_EXIT_NONE; i++) {
+		u64 at = list + i * sizeof(e);
+		struct call c;
+
+		if (lg_read(v, at, &e, sizeof(e)))
+			return -EFAULT;
+		/* make the call of this entry */
+		c.nr = e.op;
+		memcpy(c.arg, e.args, sizeof(c.arg));
+		/* Neither a call of many calls nor a change of the frame. */
+		if (c.nr == __HYPERVISOR_multicall || c.nr == __HYPERVISOR_iret)
+			e.result = -EINVAL;
+		else
+			e.result = one_call(v, &c);
+		if (lg_write(v, at + offsetof(struct multicall_entry, result),
+			     &e.result, sizeof(e.result)))
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* answer one call */
+static long one_call(struct lg_vcpu *v, struct call *c)
+{
+	const u64 *a = c->arg;
+
+	switch (c->nr) {
+	/* answer calls about the processor */
+	case __HYPERVISOR_set_trap_table:
+		return set_trap_table(v, a[0]);
+	case __HYPERVISOR_set_gdt:
+		return lg_set_gdt(v, a[0], a[1]);
+	case __HYPERVISOR_stack_switch:
+		v->kernel_sp = a[1];
+		return 0;
+	case __HYPERVISOR_fpu_taskswitch:
+		v->cr0 = (v->cr0 & ~X86_CR0_TS) | (a[0] ? X86_CR0_TS : 0);
+		return 0;
+	/* answer calls about descriptors and bases */
+	case __HYPERVISOR_set_debugreg:
+		return write_debugreg(v, a[0], a[1]);
+	case __HYPERVISOR_get_debugreg:
+		return read_debugreg(v, a[0]);
+	case __HYPERVISOR_update_descriptor:
+		return lg_update_descriptor(v, a[0], a[1]);
+	case __HYPERVISOR_set_segment_base:
+		return set_segment_base(v, a[0], a[1]);
+	case __HYPERVISOR_callback_op:
+		return callback_op(v, a[0], a[1]);
+	/* answer calls about memory */
+	case __HYPERVISOR_mmu_update:
+		return lg_mmu_update(v, a[0], a[1], a[2]);
+	case __HYPERVISOR_memory_op:
+		return memory_op(v, a[0], a[1]);
+	case __HYPERVISOR_update_va_mapping:
+		return lg_update_va_mapping(v, a[0], a[1], a[2]);
+	case __HYPERVISOR_mmuext_op:
+		return lg_mmuext_op(v, a[0], a[1], a[2]);
+	/* answer all other calls */
+	case __HYPERVISOR_multicall:
+		return multicall(v, a[0], a[1]);
+	case __HYPERVISOR_set_timer_op:
+		return lg_timer_set(v, a[0]);
+	case __HYPERVISOR_xen_version:
+		return xen_version(v, a[0], a[1]);
+	case __HYPERVISOR_console_io:
+		return console_io(v, c);
+	case __HYPERVISOR_vm_assist:
+		return 0;
+	case __HYPERVISOR_vcpu_op:
+		return vcpu_op(v, a[0], a[1], a[2]);
+	case __HYPERVISOR_sched_op:
+		return sched_op(v, a[0], a[1]);
+	case __HYPERVISOR_event_channel_op:
+		return lg_event_op(v, a[0], a[1]);
+	case __HYPERVISOR_physdev_op:
+		return physdev_op(a[0]);
+	}
+	return -ENOSYS;
+}
+
+/* handle a hypercall */
+void lg_hypercall(struct lg_vcpu *v)
+{
+	struct lg_data *d = v->d;
+	struct call c = { d->rax, { d->rdi, d->rsi, d->rdx, d->r10, d->r8 } };
+
+	v->vm->stats.hypercalls++;
+	if (c.nr == __HYPERVISOR_iret) {
+		lg_iret(v);
+		return;
+	}
+	d->rax = one_call(v, &c);
+	/* repeat the call for what is left */
+	/* Text left over: the instruction runs again, on what remains. */
+	if (c.nr == __HYPERVISOR_console_io && !d->rax && c.arg[1]) {
+		d->rax = c.nr;
+		d->rsi = c.arg[1];
+		d->rdx = c.arg[2];
+		d->rip -= 2;
+	}
+}

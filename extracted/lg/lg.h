@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the module's files know of each other. */
+#ifndef LG_H
+#define LG_H
+
+#include <linux/hrtimer.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/wait.h>
+#include <asm/processor.h>
+#include <asm/trap_pf.h>
+#include <asm/trapnr.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
+#include <asm/desc_defs.h>
+#include <xen/interface/xen.h>
+#include <asm/xen/interface.h>
+#include "lguest.h"
+#include "switcher.h"
+
+/* sizes and bits of the module */
+#define LG_SLOT_BASE	0xffff800000000000UL	/* PML4 slot 256 */
+#define LG_SLOT_END	0xffff880000000000UL	/* past slot 271 */
+#define LG_BLOCK_SIZE	(2UL << 20)
+#define LG_VM_SIZE	(1UL << 30)
+
+#define LG_DR7_FIXED	0x400	/* bit 10 of DR7 is always 1 */
+#define PTE_P		_PAGE_PRESENT
+#define PTE_RW		_PAGE_RW
+#define PTE_U		_PAGE_USER
+#define PTE_A		_PAGE_ACCESSED
+#define PTE_D		_PAGE_DIRTY
+#define PTE_PS		_PAGE_PSE
+#define PTE_NX		_PAGE_NX
+#define PTE_FRAME	0x000ffffffffff000ULL
+
+/* the data page of a vCPU */
+/* The page of a vCPU that switcher.S works on; mapped in both worlds. */
+struct lg_data {
+	u8 fault_stack[LG_D_REGS];
+	struct_group(regs,
+		u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
+		u64 rax, rcx, rdx, rsi, rdi;
+		u64 trap, error;
+		u64 rip, cs, rflags, rsp, ss;
+	);
+	/* what the switcher loads and saves */
+	u64 cr3, host_cr3, cr4, host_cr4;
+	u64 scratch;
+	u64 fs_base, gs_base, kgs_base;	/* guest's; kgs is the other mode's */
+	u16 ds, es, fs, gs, ldt;
+	u8 nmi, mce;			/* came while in the switcher */
+	u32 unused;
+	u64 dr7;
+	/* tables and stacks of the switcher */
+	struct desc_ptr gdtr __aligned(16);
+	struct desc_ptr tgdtr __aligned(16);
+	struct desc_ptr idtr __aligned(16);
+	struct x86_hw_tss tss __aligned(16);
+	u8 nmi_stack[512] __aligned(16);
+	u8 mce_stack[512] __aligned(16);
+	u8 debug_stack[512] __aligned(16);
+};
+
+/* structures of the module */
+struct lg_trap {
+	u64 address;
+	u8 flags;		/* bits 0-1 DPL, bit 2: mask events */
+	bool set;
+};
+
+struct lg_callback {
+	u64 address;
+	bool mask;
+};
+struct lg_port {
+	u8 type;		/* EVTCHNSTAT_* */
+	u8 virq;
+	u16 vcpu;
+	struct eventfd_ctx *notify;
+};
+
+/* a guest */
+struct lg_vm {
+	/* fields for memory */
+	struct mutex lock;		/* creation, memory, shadow */
+	struct mm_struct *mm;		/* the launcher's, mmgrab'ed */
+	u64 base;			/* user address of frame 0 */
+	u64 frames;			/* RAM; frame "frames" is shared_info */
+	struct page **pages;		/* pinned so far, by guest frame */
+	unsigned long *is_table;	/* frames known to be page tables */
+	struct shared_info *shared;
+
+	/* fields for the address slot and shadows */
+	unsigned int slot;		/* our GiB of PML4 slot 256 */
+	struct list_head tables;	/* every table page of the two worlds */
+	u64 *host_pdpt;			/* slot 256 as the host sees it */
+	u64 *kernel_pdpt, *user_pdpt;	/* and the guest's two modes */
+
+	struct list_head shadows;	/* free shadow pages */
+	unsigned int nr_shadows, max_shadows;
+
+	/* fields for events and time */
+	spinlock_t event_lock;		/* ports, vcpu_info pointers */
+	struct lg_port ports[LG_NR_PORTS];
+
+	u64 tsc_start;			/* TSC of guest time 0 */
+	ktime_t time_start;
+	struct lg_stats stats;
+	struct lg_vcpu *vcpu;		/* set once, at the end of creation */
+};
+
+/* a vCPU */
+struct lg_vcpu {
+	/* fields for the block and the thread */
+	struct lg_vm *vm;
+	struct mutex lock;		/* held while it runs */
+	struct lg_data *d;		/* kernel address of the data page */
+	void *block;			/* its block's address in slot 256 */
+	struct desc_struct *gdt, *reserved, *tgdt;
+	struct desc_struct *ldt[16];
+	u64 ldt_va;
+	unsigned int ldt_entries;
+	struct task_struct *task;	/* in LG_RUN, or NULL */
+	wait_queue_head_t wait;
+
+	/* fields for the processor's state */
+	bool user;			/* guest is in user mode */
+	bool halted;
+	u64 cr2;
+	u64 kernel_cr3, user_cr3;	/* guest frames of the two roots */
+	u64 *kernel_root, *user_root;	/* their shadows (PML4) */
+	u64 kernel_pa, user_pa;		/* what CR3 gets, flags included */
+	u64 kernel_sp;
+	u64 cr0, guest_cr4, xcr0;
+	u64 dr[8];
+	struct fpu_guest fpu;
+
+	/* fields for entry points and events */
+	struct lg_trap traps[256];
+	struct lg_callback event, failsafe, syscall, syscall32;
+	u64 gdt_frame;			/* ~0: none */
+
+	struct vcpu_info *info;		/* in pinned guest memory */
+	u16 virq_port[NR_VIRQS];	/* 0: not bound */
+	struct hrtimer timer;
+	bool timer_fired;
+
+	struct lg_run *run;		/* where this run's end is described */
+};
+
+/* prototypes of the module */
+/* core.c */
+extern struct page *lg_text[LG_TEXT_PAGES];
+extern struct page *lg_zero;
+int lg_slot_open(struct lg_vm *vm);
+void lg_slot_close(struct lg_vm *vm);
+
+/* vcpu.c */
+int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c);
+void *lg_block_page(struct lg_vcpu *v, int n, u64 flags, bool guest);
+void lg_vcpu_free(struct lg_vcpu *v);
+int lg_run(struct lg_vcpu *v, struct lg_run *run);
+void lg_kick(struct lg_vcpu *v);
+__printf(3, 4) void lg_kill(struct lg_vcpu *v, const char *section,
+			    const char *fmt, ...);
+
+/* memory.c: guest frames and guest-virtual addresses */
+int lg_memory_init(struct lg_vm *vm);
+void lg_memory_free(struct lg_vm *vm);
+struct page *lg_page(struct lg_vm *vm, u64 gfn);
+void *lg_frame(struct lg_vm *vm, u64 gfn);
+int lg_read(struct lg_vcpu *v, u64 va, void *to, size_t len);
+int lg_write(struct lg_vcpu *v, u64 va, const void *from, size_t len);
+static inline bool lg_ours(u64 va)
+{
+	return va >= LG_SLOT_BASE && va < LG_SLOT_END;
+}
+static inline bool lg_canonical(u64 va)
+{
+	return (s64)(va << 16) >> 16 == (s64)va;
+}
+
+/* shadow.c */
+struct lg_walk {
+	u64 gfn;		/* of the page */
+	u64 leaf;		/* guest's last-level entry */
+	u64 *table;		/* last-level table, in guest memory */
+	u64 upper;		/* RW, U, NX of the levels above it */
+	u64 perm;		/* and of all levels together */
+};
+u64 *lg_slot(struct lg_vcpu *v, u64 va);
+int lg_walk(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
+bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error);
+int lg_shadow_init(struct lg_vcpu *v);
+void lg_shadow_free(struct lg_vm *vm);
+void lg_shadow_roots(struct lg_vcpu *v);
+void lg_drop_user(struct lg_vcpu *v);
+void lg_drop_all(struct lg_vcpu *v);
+void lg_drop_page(struct lg_vcpu *v, u64 va);
+u64 *lg_table(struct lg_vm *vm);
+#define LG_RO	(PTE_P | PTE_A | PTE_NX)
+#define LG_RW	(LG_RO | PTE_RW | PTE_D)
+int lg_map(struct lg_vm *vm, u64 *pdpt, u64 va, struct page *page, u64 flags);
+
+/* cpu.c: registers that host and guest share */
+struct lg_host_state {
+	u64 star, lstar, cstar, fmask, sysenter_cs;
+	u64 fs_base, kgs_base, xcr0, pebs;
+	u16 ds, es, fs, gs;
+};
+void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h);
+void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h);
+
+/* traps.c */
+void lg_handle_exit(struct lg_vcpu *v);
+void lg_inject(struct lg_vcpu *v, unsigned int vector, u32 error);
+void lg_deliver_events(struct lg_vcpu *v);
+void lg_set_mode(struct lg_vcpu *v, bool user);
+void lg_iret(struct lg_vcpu *v);
+
+/* emulate.c */
+bool lg_emulate(struct lg_vcpu *v);
+bool lg_forced_cpuid(struct lg_vcpu *v);
+u64 lg_xcr0_mask(void);
+
+/* segments.c */
+int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries);
+int lg_update_descriptor(struct lg_vcpu *v, u64 maddr, u64 desc);
+int lg_set_ldt(struct lg_vcpu *v, u64 va, unsigned int entries);
+
+/* hypercalls.c, mmucalls.c */
+void lg_hypercall(struct lg_vcpu *v);
+long lg_mmu_update(struct lg_vcpu *v, u64 list, u64 count, u64 done);
+long lg_mmuext_op(struct lg_vcpu *v, u64 list, u64 count, u64 done);
+long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags);
+
+/* events.c */
+void lg_event_raise(struct lg_vm *vm, unsigned int port);
+int lg_event_notify(struct lg_vm *vm, unsigned int port, int fd);
+void lg_event_free(struct lg_vm *vm);
+void lg_event_virq(struct lg_vcpu *v, unsigned int virq);
+bool lg_event_pending(struct lg_vcpu *v);
+long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg);
+
+/* clock.c */
+void lg_clock_init(struct lg_vcpu *v);
+void lg_clock_fill(struct lg_vcpu *v, struct pvclock_vcpu_time_info *t);
+u64 lg_clock_now(struct lg_vm *vm);
+int lg_timer_set(struct lg_vcpu *v, u64 when);
+void lg_timer_stop(struct lg_vcpu *v);
+
+/* switcher.S */
+extern const char lg_switcher[], lg_switcher_end[];
+extern const u64 lg_off_enter, lg_off_syscall64, lg_off_syscall32;
+void lg_enter(void *block, void *entry);
+void lg_raise(unsigned long vector);
+
+#endif

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Hypercalls about page tables: writes, hints, and the flushes that count. */
+#include <linux/sched.h>
+#include "lg.h"
+
+#define MAX_BATCH	4096	/* Linux asks for at most 32 at a time */
+
+/* write an entry for the guest */
+/* An inactive table needs nothing more, and an active one a flush. */
+static long write_entry(struct lg_vcpu *v, u64 ptr, u64 val)
+{
+	u64 *frame = lg_frame(v->vm, ptr >> PAGE_SHIFT);
+	u64 *slot, old;
+
+	if (!frame)
+		return -EINVAL;
+	slot = frame + offset_in_page(ptr) / 8;
+	switch (ptr & 7) {
+	/* write in one of four ways */
+	case MMU_NORMAL_PT_UPDATE:
+	case MMU_PT_UPDATE_NO_TRANSLATE:
+		WRITE_ONCE(*slot, val);
+		return 0;
+	case MMU_MACHPHYS_UPDATE:
+		return ptr >> PAGE_SHIFT == val ? 0 : -EINVAL;
+	case MMU_PT_UPDATE_PRESERVE_AD:
+		do {
+			old = READ_ONCE(*slot);
+		} while (cmpxchg64(slot, old, val | (old & (PTE_A | PTE_D))) !=
+			 old);
+		return 0;
+	}
+	return -ENOSYS;
+}
+
+/* end a batch of table calls */
+static long batch_end(struct lg_vcpu *v, u64 done, u32 n, long err)
+{
+	if (done && lg_write(v, done, &n, sizeof(n)))
+		return -EFAULT;
+	return err;
+}
+
+/* write a batch of entries */
+long lg_mmu_update(struct lg_vcpu *v, u64 list, u64 count, u64 done)
+{
+	struct mmu_update u;
+	long err = 0;
+	u32 i;
+
+	if (count > MAX_BATCH)
+		return -E2BIG;
+	for (i = 0; i < count; i++) {
+		if (lg_read(v, list + i * sizeof(u), &u, sizeof(u)))
+			err = -EFAULT;
+		else
+			err = write_entry(v, u.ptr, u.val);
+		if (err)
+			break;
+		cond_resched();
+	}
+	return batch_end(v, done, i, err);
+}
+
+/* copy a frame to another */
+static long copy_frame(struct lg_vcpu *v, u64 to, u64 from)
+{
+	void *dst = lg_frame(v->vm, to), *src = lg_frame(v->vm, from);
+
+	if (!dst || !src)
+		return -EINVAL;
+	copy_page(dst, src);
+	return 0;
+}
+
+/* do one extended operation */
+static long mmuext(struct lg_vcpu *v, const struct mmuext_op *op)
+{
+	struct lg_vm *vm = v->vm;
+	u64 gfn = op->arg1.mfn;
+	void *frame;
+
+	switch (op->cmd) {
+	/* flush what the guest names */
+	case MMUEXT_TLB_FLUSH_LOCAL:
+	case MMUEXT_TLB_FLUSH_MULTI:
+	case MMUEXT_TLB_FLUSH_ALL:
+		lg_drop_all(v);
+		return 0;
+	case MMUEXT_INVLPG_LOCAL:
+	case MMUEXT_INVLPG_MULTI:
+	case MMUEXT_INVLPG_ALL:
+		lg_drop_page(v, op->arg1.linear_addr);
+		return 0;
+	case MMUEXT_FLUSH_CACHE:
+		return 0;
+	case MMUEXT_SET_LDT:
+		return lg_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
+	}
+	/* All others name a frame of the guest. */
+	frame = lg_frame(vm, gfn);
+	if (!frame)
+		return -EINVAL;
+	switch (op->cmd) {
+	/* remember which frames are tables */
+	case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
+		set_bit(gfn, vm->is_table);
+		return 0;
+	case MMUEXT_UNPIN_TABLE:
+		clear_bit(gfn, vm->is_table);
+		return 0;
+	/* take another base */
+	case MMUEXT_NEW_BASEPTR:
+		v->kernel_cr3 = gfn;
+		lg_drop_user(v);
+		return 0;
+	case MMUEXT_NEW_USER_BASEPTR:
+		v->user_cr3 = gfn;
+		lg_drop_user(v);
+		return 0;
+	/* clear or copy a frame */
+	case MMUEXT_CLEAR_PAGE:
+		clear_page(frame);
+		return 0;
+	case MMUEXT_COPY_PAGE:
+		return copy_frame(v, gfn, op->arg2.src_mfn);
+	}
+	return -ENOSYS;
+}
+
+/* do a batch of extended operations */
+long lg_mmuext_op(struct lg_vcpu *v, u64 list, u64 count, u64 done)
+{
+	struct mmuext_op op;
+	long err = 0;
+	u32 i;
+
+	if (count > MAX_BATCH)
+		return -E2BIG;
+	for (i = 0; i < count; i++) {
+		if (lg_read(v, list + i * sizeof(op), &op, sizeof(op)))
+			err = -EFAULT;
+		else
+			err = mmuext(v, &op);
+		if (err)
+			break;
+		cond_resched();
+	}
+	return batch_end(v, done, i, err);
+}
+
+/* write the entry for an address */
+long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags)
+{
+	u64 *slot = lg_slot(v, va);
+
+	if (!slot)
+		return -EINVAL;
+	WRITE_ONCE(*slot, pte);
+	lg_drop_page(v, va);
+	if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH)
+		lg_drop_all(v);
+	return 0;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#include <linux/linkage.h>
+#include <asm/asm.h>
+#include <asm/nospec-branch.h>
+#include <linux/objtool.h>
+#include <asm/msr-index.h>
+#include "switcher.h"
+
+#define DATA(off)	(lg_switcher + LG_P_DATA * 4096 + (off))(%rip)
+#define HOST(off)	(lg_switcher + LG_P_HOST * 4096 + (off))(%rip)
+
+	.section .lg_switcher, "a"
+	.balign 4096
+SYM_DATA_START(lg_switcher)
+
+/* push each vector's number */
+vectors:
+	vec = 0
+	.rept 256
+	.balign 16
+	endbr64
+	.if vec != 8 && !(vec >= 10 && vec <= 14) && vec != 17 && \
+	    vec != 21 && vec != 29 && vec != 30
+	pushq	$0
+	.endif
+	.if vec < 128
+	pushq	$vec
+	.else
+	.byte	0x68		/* pushq imm32, or the sign would show */
+	.long	vec
+	.endif
+	/* jump to the vector's handler */
+		.if vec == 2 || vec == 18
+		jmp	unmaskable
+		.elseif vec == 1 || vec == 8
+		jmp	debug
+		.else
+		jmp	trap
+		.endif
+	vec = vec + 1
+	.endr
+
+/* take system calls */
+	.balign 16
+syscall64:
+	endbr64
+	movq	%rsp, DATA(LG_D_SCRATCH)
+	leaq	DATA(LG_D_REGS_END), %rsp
+	pushq	$LG_USER_SS
+	pushq	DATA(LG_D_SCRATCH)
+	pushq	%r11
+	pushq	$LG_USER_CS
+	pushq	%rcx
+	pushq	$0
+	pushq	$LG_TRAP_SYSCALL
+	jmp	save
+
+	.balign 16
+syscall32:
+	endbr64
+	movq	%rsp, DATA(LG_D_SCRATCH)
+	leaq	DATA(LG_D_REGS_END), %rsp
+	pushq	$LG_USER_SS
+	pushq	DATA(LG_D_SCRATCH)
+	pushq	%r11
+	pushq	$LG_USER_CS32
+	pushq	%rcx
+	pushq	$0
+	pushq	$LG_TRAP_SYSCALL32
+	jmp	save
+
+/* save the guest's registers */
+trap:
+	testb	$3, 24(%rsp)
+	jz	from_ring0
+save:
+	pushq	%rdi
+	pushq	%rsi
+	pushq	%rdx
+	pushq	%rcx
+	pushq	%rax
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+
+/* leave for the host */
+leave:
+	/* save selectors and bases */
+		cld
+		movw	%ds, DATA(LG_D_DS)
+		movw	%es, DATA(LG_D_ES)
+		movw	%fs, DATA(LG_D_FS)
+		movw	%gs, DATA(LG_D_GS)
+		movl	$MSR_FS_BASE, %ecx
+		rdmsr
+		movl	%eax, DATA(LG_D_FS_BASE)
+		movl	%edx, DATA(LG_D_FS_BASE + 4)
+		movl	$MSR_GS_BASE, %ecx
+		rdmsr
+		movl	%eax, DATA(LG_D_GS_BASE)
+		movl	%edx, DATA(LG_D_GS_BASE + 4)
+abort:
+	/* switch the guest's breakpoints off */
+	/* A guest's breakpoints may name the host's addresses: off, first. */
+		cmpb	$0, DATA(LG_D_DR7)
+		je	1f
+		xorl	%eax, %eax
+		movq	%rax, %dr7
+	/* change table, root and stack */
+	1:	lgdt	DATA(LG_D_TGDTR)
+		movq	DATA(LG_D_HOST_CR3), %rax
+		movq	%rax, %cr3
+		movq	DATA(LG_D_HOST_CR4), %rax
+		cmpq	DATA(LG_D_CR4), %rax
+		je	1f
+		movq	%rax, %cr4
+	1:	movq	HOST(LG_H_RSP), %rsp
+	/* load the host's GS base */
+	/* The selectors first: loading %gs clears its base. */
+		xorl	%eax, %eax
+		movl	%eax, %ds
+		movl	%eax, %es
+		movl	%eax, %fs
+		movl	%eax, %gs
+		lldt	%ax
+		movl	$MSR_GS_BASE, %ecx
+		movl	HOST(LG_H_GS_BASE), %eax
+		movl	HOST(LG_H_GS_BASE + 4), %edx
+		wrmsr
+	/* give the host its gates and its task */
+	/* From here on the host's own gates and stacks serve again. */
+		lidt	16(%rsp)
+		movl	$0x40, %eax
+		ltr	%ax
+	/* return to the host's code */
+		movl	$0x18, %eax
+		movl	%eax, %ss
+		pushq	$0x10
+		pushq	48(%rsp)	/* the return address, see lg_enter */
+		lretq
+
+/* sort out a fault in ring 0 */
+from_ring0:
+	/* replace a bad selector by null */
+		pushq	%rax
+		leaq	load_segments(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		jb	1f
+		leaq	segments_loaded(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		jae	1f
+		/* Load the null selector instead: the same instruction, %eax = 0. */
+		xorl	%eax, %eax
+		addq	$24, %rsp
+		iretq
+	/* turn a fault of iretq into an exit */
+	1:	leaq	to_guest(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		popq	%rax
+		jne	2f
+		/*
+		 * The guest's frame still stands at the top of the register area and
+		 * its registers are in the CPU: the fault becomes an exit of its own.
+		 */
+		orq	$LG_TRAP_IRET, (%rsp)
+		popq	DATA(LG_D_TRAP)
+		popq	DATA(LG_D_ERROR)
+		leaq	DATA(LG_D_TRAP), %rsp
+		jmp	save
+	/* give up this guest */
+	2:	orq	$LG_TRAP_BUG, (%rsp)
+		popq	DATA(LG_D_TRAP)
+		popq	DATA(LG_D_ERROR)
+		popq	DATA(LG_D_RIP)
+		jmp	leave
+
+/* note an NMI or a machine check */
+unmaskable:
+	testb	$3, 24(%rsp)
+	jnz	ist_from_guest
+	pushq	%rax
+	cmpb	$2, 8(%rsp)
+	je	1f
+	movb	$1, DATA(LG_D_MCE)
+	jmp	2f
+1:	movb	$1, DATA(LG_D_NMI)
+	/* turn round if on the way in */
+	/* On the way in: turn round, or the host would wait for it. */
+	2:	leaq	enter_window(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		jb	3f
+		leaq	to_guest(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		ja	3f
+		leaq	abort_entry(%rip), %rax
+		movq	%rax, 24(%rsp)
+3:	popq	%rax
+	addq	$16, %rsp
+	iretq
+
+/* turn round on the way in */
+abort_entry:
+	/* The register area is untouched: the guest has not run. */
+	movq	$LG_TRAP_NONE, DATA(LG_D_TRAP)
+	jmp	abort
+
+/* answer a debug exception or double fault */
+debug:
+	testb	$3, 24(%rsp)
+	jnz	ist_from_guest
+	cmpb	$1, (%rsp)
+	jne	1f
+	/* #DB of a MOV SS shadow, delivered on the first line of syscall64. */
+	addq	$16, %rsp
+	iretq
+	/* give up on a double fault */
+	1:	orq	$LG_TRAP_BUG, (%rsp)
+		popq	DATA(LG_D_TRAP)
+		popq	DATA(LG_D_ERROR)
+		popq	DATA(LG_D_RIP)
+		jmp	leave
+
+/* copy a guest's frame from its stack */
+ist_from_guest:
+	popq	DATA(LG_D_TRAP)
+	popq	DATA(LG_D_ERROR)
+	popq	DATA(LG_D_RIP)
+	popq	DATA(LG_D_RIP + 8)
+	popq	DATA(LG_D_RIP + 16)
+	popq	DATA(LG_D_RIP + 24)
+	popq	DATA(LG_D_RIP + 32)
+	leaq	DATA(LG_D_TRAP), %rsp
+	jmp	save
+
+/* enter the guest */
+/* We come here by a far return, on the host's page tables. */
+enter:
+	xorl	%eax, %eax
+	movl	%eax, %ss
+	lidt	DATA(LG_D_IDTR)
+enter_window:
+	/* change CR4, the root and the stack */
+		movq	DATA(LG_D_CR4), %rax
+		cmpq	DATA(LG_D_HOST_CR4), %rax
+		je	1f
+		movq	%rax, %cr4
+	1:	movq	DATA(LG_D_CR3), %rax
+		movq	%rax, %cr3
+		leaq	DATA(LG_D_REGS), %rsp
+		lgdt	DATA(LG_D_GDTR)
+	/* load selectors that may be bad */
+	/* Every fault between these labels is answered with %eax = 0. */
+	load_segments:
+		movzwl	DATA(LG_D_LDT), %eax
+		lldt	%ax
+		movzwl	DATA(LG_D_DS), %eax
+		movl	%eax, %ds
+		movzwl	DATA(LG_D_ES), %eax
+		movl	%eax, %es
+		movzwl	DATA(LG_D_FS), %eax
+		movl	%eax, %fs
+		movzwl	DATA(LG_D_GS), %eax
+		movl	%eax, %gs
+	segments_loaded:
+	/* load the bases and the breakpoints */
+		movl	$MSR_FS_BASE, %ecx
+		movl	DATA(LG_D_FS_BASE), %eax
+		movl	DATA(LG_D_FS_BASE + 4), %edx
+		wrmsr
+		movl	$MSR_GS_BASE, %ecx
+		movl	DATA(LG_D_GS_BASE), %eax
+		movl	DATA(LG_D_GS_BASE + 4), %edx
+		wrmsr
+		movq	DATA(LG_D_DR7), %rax
+		testb	%al, %al
+		jz	1f
+		movq	%rax, %dr7
+	/* load the guest's registers */
+	1:	popq	%r15
+		popq	%r14
+		popq	%r13
+		popq	%r12
+		popq	%rbp
+		popq	%rbx
+		popq	%r11
+		popq	%r10
+		popq	%r9
+		popq	%r8
+		popq	%rax
+		popq	%rcx
+		popq	%rdx
+		popq	%rsi
+		popq	%rdi
+		addq	$16, %rsp
+to_guest:
+	iretq
+	.balign 16
+lg_switcher_last:
+SYM_DATA_END_LABEL(lg_switcher, SYM_L_GLOBAL, lg_switcher_end)
+
+/* sections outside the copied text */
+/* tell where the entry points lie */
+	/* Where the entry points lie, for the C side. */
+	.section .rodata
+	.balign 8
+SYM_DATA(lg_off_enter,		.quad enter - lg_switcher)
+SYM_DATA(lg_off_syscall64,	.quad syscall64 - lg_switcher)
+SYM_DATA(lg_off_syscall32,	.quad syscall32 - lg_switcher)
+
+	.text
+/* go over and come back */
+/*
+ * void lg_enter(void *block, void *entry): run the guest whose block of
+ * pages is mapped at "block".  Interrupts are off.  Returns after an exit.
+ */
+SYM_FUNC_START(lg_enter)
+	pushq	%rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	leaq	1f(%rip), %rax
+	pushq	%rax
+	pushq	$0
+	subq	$32, %rsp
+	sgdt	(%rsp)
+	sidt	16(%rsp)
+	/* note what the way back needs */
+		movl	$MSR_GS_BASE, %ecx
+		rdmsr
+		movl	%eax, (LG_P_HOST * 4096 + LG_H_GS_BASE)(%rdi)
+		movl	%edx, (LG_P_HOST * 4096 + LG_H_GS_BASE + 4)(%rdi)
+		movq	%rsp, (LG_P_HOST * 4096 + LG_H_RSP)(%rdi)
+	/* change table and task, and jump */
+		lgdt	(LG_P_DATA * 4096 + LG_D_TGDTR)(%rdi)
+		movl	$LG_TSS, %eax
+		ltr	%ax
+		pushq	$LG_CS
+		pushq	%rsi
+		lretq
+	/* come back on the host's tables */
+	1:	ANNOTATE_NOENDBR
+		lgdt	(%rsp)
+		addq	$48, %rsp
+		popq	%r15
+		popq	%r14
+		popq	%r13
+		popq	%r12
+		popq	%rbx
+		popq	%rbp
+		RET
+SYM_FUNC_END(lg_enter)
+STACK_FRAME_NON_STANDARD lg_enter
+
+/* raise an interrupt in the host */
+/* void lg_raise(unsigned long vector): hand an interrupt to the host. */
+SYM_FUNC_START(lg_raise)
+	shlq	$4, %rdi
+	leaq	ints(%rip), %rax
+	addq	%rdi, %rax
+	JMP_NOSPEC rax
+	.balign 16
+ints:
+	/* one instruction for each vector */
+		vec = 0
+		.rept 256
+		.balign 16
+		endbr64
+		.byte	0xcd, vec
+		RET
+		vec = vec + 1
+		.endr
+SYM_FUNC_END(lg_raise)
+STACK_FRAME_NON_STANDARD lg_raise

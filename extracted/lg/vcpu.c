@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A virtual CPU: its block of pages, its birth, and its run loop. */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include <asm/debugreg.h>
+#include <asm/fpu/xcr.h>
+#include "lg.h"
+#include "host.h"
+
+/* check the layout of the data page */
+static_assert(offsetof(struct lg_data, r15) == LG_D_REGS);
+static_assert(offsetof(struct lg_data, trap) == LG_D_TRAP);
+static_assert(offsetof(struct lg_data, error) == LG_D_ERROR);
+static_assert(offsetof(struct lg_data, rip) == LG_D_RIP);
+static_assert(offsetof(struct lg_data, cr3) == LG_D_REGS_END);
+static_assert(LG_D_REGS_END % 16 == 0);
+static_assert(offsetof(struct lg_data, cr3) == LG_D_CR3);
+static_assert(offsetof(struct lg_data, host_cr3) == LG_D_HOST_CR3);
+static_assert(offsetof(struct lg_data, cr4) == LG_D_CR4);
+static_assert(offsetof(struct lg_data, host_cr4) == LG_D_HOST_CR4);
+static_assert(offsetof(struct lg_data, scratch) == LG_D_SCRATCH);
+static_assert(offsetof(struct lg_data, fs_base) == LG_D_FS_BASE);
+static_assert(offsetof(struct lg_data, gs_base) == LG_D_GS_BASE);
+static_assert(offsetof(struct lg_data, ds) == LG_D_DS);
+static_assert(offsetof(struct lg_data, gs) == LG_D_GS);
+static_assert(offsetof(struct lg_data, ldt) == LG_D_LDT);
+static_assert(offsetof(struct lg_data, nmi) == LG_D_NMI);
+static_assert(offsetof(struct lg_data, mce) == LG_D_MCE);
+static_assert(offsetof(struct lg_data, dr7) == LG_D_DR7);
+static_assert(offsetof(struct lg_data, gdtr) == LG_D_GDTR);
+static_assert(offsetof(struct lg_data, tgdtr) == LG_D_TGDTR);
+static_assert(offsetof(struct lg_data, idtr) == LG_D_IDTR);
+static_assert(sizeof(struct lg_data) <= PAGE_SIZE);
+
+/* show pages in the block */
+void *lg_block_page(struct lg_vcpu *v, int n, u64 flags, bool guest)
+{
+	u64 va = (u64)v->block + n * PAGE_SIZE;
+	void *p = lg_table(v->vm);
+
+	if (!p || lg_map(v->vm, v->vm->host_pdpt, va, virt_to_page(p), flags))
+		return NULL;
+	if (guest && lg_map(v->vm, v->vm->kernel_pdpt, va, virt_to_page(p),
+			    flags))
+		return NULL;
+	return p;
+}
+
+static int map_both(struct lg_vcpu *v, int n, struct page *page, u64 flags)
+{
+	u64 va = (u64)v->block + n * PAGE_SIZE;
+	int err = lg_map(v->vm, v->vm->host_pdpt, va, page, flags);
+
+	return err ?: lg_map(v->vm, v->vm->kernel_pdpt, va, page, flags);
+}
+
+/* fill the interrupt table */
+static void set_gates(struct lg_vcpu *v, gate_desc *idt)
+{
+	int i;
+
+	for (i = 0; i < 256; i++) {
+		u64 at = (u64)v->block + i * 16;
+
+		/* lead one gate to its stub */
+		idt[i].offset_low = at;
+		idt[i].offset_middle = at >> 16;
+		idt[i].offset_high = at >> 32;
+		idt[i].segment = LG_CS;
+		idt[i].bits.type = GATE_INTERRUPT;
+		idt[i].bits.p = 1;
+		/* What the ABI lets user code raise: int3, into, int 0x80. */
+		if (i == X86_TRAP_BP || i == X86_TRAP_OF || i == 0x80)
+			idt[i].bits.dpl = 3;
+	}
+	/* give four gates stacks of their own */
+	idt[X86_TRAP_NMI].bits.ist = 5;
+	idt[X86_TRAP_MC].bits.ist = 6;
+	idt[X86_TRAP_DB].bits.ist = 7;
+	idt[X86_TRAP_DF].bits.ist = 7;
+}
+
+/* fill the reserved descriptors */
+static void set_descriptors(struct lg_vcpu *v)
+{
+	struct desc_struct *r = v->reserved;
+	/* find the TSS and the LDT */
+	u64 tss = (u64)v->block + LG_P_DATA * PAGE_SIZE +
+		  offsetof(struct lg_data, tss);
+	u64 ldt = (u64)v->block + LG_P_LDT * PAGE_SIZE;
+
+	r[(LG_CS & 0xfff) / 8] = (struct desc_struct)
+		GDT_ENTRY_INIT(0xa09b, 0, 0xfffff);
+	r[(LG_SS & 0xfff) / 8] = (struct desc_struct)
+		GDT_ENTRY_INIT(0xc093, 0, 0xfffff);
+	/* describe the guest's three segments */
+	r[(LG_USER_CS32 & 0xfff) / 8] = (struct desc_struct)
+		GDT_ENTRY_INIT(0xc0fb, 0, 0xfffff);
+	r[(LG_USER_SS & 0xfff) / 8] = (struct desc_struct)
+		GDT_ENTRY_INIT(0xc0f3, 0, 0xfffff);
+	r[(LG_USER_CS & 0xfff) / 8] = (struct desc_struct)
+		GDT_ENTRY_INIT(0xa0fb, 0, 0xfffff);
+	/* describe TSS and LDT */
+	set_tssldt_descriptor(&r[(LG_TSS & 0xfff) / 8], tss, DESC_TSS,
+			      sizeof(struct x86_hw_tss) - 1);
+	set_tssldt_descriptor(&r[(LG_LDT & 0xfff) / 8], ldt, DESC_LDT, 0);
+}
+
+/* set the first registers */
+static void set_data(struct lg_vcpu *v, const struct lg_create *c)
+{
+	u64 at = (u64)v->block + LG_P_DATA * PAGE_SIZE;
+	struct lg_data *d = v->d;
+
+	/* point at the tables */
+	d->gdtr.address = (u64)v->block + LG_P_GDT * PAGE_SIZE;
+	d->gdtr.size = 15 * PAGE_SIZE - 1;
+	d->tgdtr.address = (u64)v->block + LG_P_TGDT * PAGE_SIZE;
+	d->tgdtr.size = 15 * PAGE_SIZE - 1;
+	d->idtr.address = (u64)v->block + LG_P_IDT * PAGE_SIZE;
+	d->idtr.size = PAGE_SIZE - 1;
+	/* point at the stacks */
+	d->tss.sp0 = at + LG_D_REGS_END;
+	d->tss.ist[4] = at + offsetofend(struct lg_data, nmi_stack);
+	d->tss.ist[5] = at + offsetofend(struct lg_data, mce_stack);
+	d->tss.ist[6] = at + offsetofend(struct lg_data, debug_stack);
+	d->tss.io_bitmap_base = sizeof(struct x86_hw_tss);
+	/* load the launcher's registers */
+	d->rip = c->rip;
+	d->rsp = c->rsp;
+	d->rsi = c->rsi;
+	d->cs = LG_USER_CS;
+	d->ss = LG_USER_SS;
+	d->rflags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
+	/* begin with a plain processor */
+	v->kernel_cr3 = v->user_cr3 = c->cr3;
+	v->kernel_sp = c->rsp;
+	v->gdt_frame = ~0ULL;
+	v->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_NE |
+		 X86_CR0_ET | X86_CR0_MP;
+	v->guest_cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+	v->xcr0 = XFEATURE_MASK_FP;
+	v->dr[6] = DR6_RESERVED;
+	v->dr[7] = LG_DR7_FIXED;
+}
+
+/* build the block */
+static int map_block(struct lg_vcpu *v)
+{
+	gate_desc *idt = lg_block_page(v, LG_P_IDT, LG_RO, true);
+	int i, err = 0;
+
+	/* allocate this vCPU's own pages */
+	v->d = lg_block_page(v, LG_P_DATA, LG_RW, true);
+	v->gdt = lg_block_page(v, LG_P_GDT, LG_RO, true);
+	v->reserved = lg_block_page(v, LG_P_GDT + 14, LG_RW, true);
+	v->tgdt = lg_block_page(v, LG_P_TGDT, LG_RW, true);
+	if (!idt || !v->d || !v->gdt || !v->reserved || !v->tgdt ||
+	    !lg_block_page(v, LG_P_HOST, LG_RW, false))
+		return -ENOMEM;
+	/* map what is shared */
+	for (i = 0; i < LG_TEXT_PAGES; i++)
+		err |= map_both(v, LG_P_TEXT + i, lg_text[i], PTE_P | PTE_A);
+	for (i = 1; i < 14; i++)
+		err |= map_both(v, LG_P_GDT + i, lg_zero, LG_RO);
+	err |= map_both(v, LG_P_TGDT + 14, virt_to_page(v->reserved), LG_RW);
+	if (err)
+		return -ENOMEM;
+	v->vm->user_pdpt[v->vm->slot] = v->vm->kernel_pdpt[v->vm->slot];
+	set_gates(v, idt);
+	set_descriptors(v);
+	return 0;
+}
+
+/* create a vCPU */
+int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c)
+{
+	struct lg_vcpu *v = kvzalloc(sizeof(*v), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!v)
+		return -ENOMEM;
+	/* prepare the vCPU's own fields */
+	v->vm = vm;
+	mutex_init(&v->lock);
+	init_waitqueue_head(&v->wait);
+	v->info = &vm->shared->vcpu_info[0];
+	v->info->evtchn_upcall_mask = 1;
+	v->block = (void *)(LG_SLOT_BASE + vm->slot * LG_VM_SIZE);
+	lg_clock_init(v);
+	if (!fpu_alloc_guest_fpstate(&v->fpu)) {
+		kvfree(v);
+		return -ENOMEM;
+	}
+	err = lg_shadow_init(v);
+	if (!err)
+		err = map_block(v);
+	if (!err) {
+		set_data(v, c);
+		err = lg_slot_open(vm);
+	}
+	/* publish it or give up */
+	if (err)
+		lg_vcpu_free(v);
+	else
+		smp_store_release(&vm->vcpu, v);
+	return err;
+}
+
+void lg_vcpu_free(struct lg_vcpu *v)
+{
+	lg_timer_stop(v);
+	fpu_free_guest_fpstate(&v->fpu);
+	kvfree(v);
+}
+
+/* kick a vCPU */
+void lg_kick(struct lg_vcpu *v)
+{
+	struct task_struct *task;
+
+	wake_up(&v->wait);
+	rcu_read_lock();
+	task = READ_ONCE(v->task);
+	if (task)
+		kick_process(task);
+	rcu_read_unlock();
+}
+
+/* kill a guest */
+void lg_kill(struct lg_vcpu *v, const char *section, const char *fmt, ...)
+{
+	struct lg_run *run = v->run;
+	va_list args;
+
+	if (run->exit == LG_EXIT_DEAD)
+		return;
+	run->exit = LG_EXIT_DEAD;
+	va_start(args, fmt);
+	run->length = vscnprintf(run->message, sizeof(run->message), fmt, args);
+	va_end(args);
+	strscpy(run->section, section, sizeof(run->section));
+}
+
+/* report the registers */
+static void report_regs(struct lg_vcpu *v)
+{
+	struct lg_regs *r = &v->run->regs;
+
+	memcpy(r, &v->d->regs, sizeof(v->d->regs));
+	r->cr2 = v->cr2;
+	r->cr3 = v->user ? v->user_cr3 : v->kernel_cr3;
+	r->user = v->user;
+}
+
+/* switch worlds once */
+static void world_switch(struct lg_vcpu *v)
+{
+	struct lg_data *d = v->d;
+	struct lg_host_state host;
+
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		switch_fpu_return();
+	lg_cpu_in(v, &host);
+	lg_enter(v->block, v->block + lg_off_enter);
+	lg_cpu_out(v, &host);
+	v->vm->stats.exits++;
+	/* hand over what came for the host */
+	if (d->nmi || d->trap == X86_TRAP_NMI) {
+		d->nmi = 0;
+		lg_raise(X86_TRAP_NMI);
+	}
+	if (d->mce || d->trap == X86_TRAP_MC) {
+		d->mce = 0;
+		lg_raise(X86_TRAP_MC);
+	}
+	if (d->trap >= FIRST_EXTERNAL_VECTOR && d->trap < 256 &&
+	    d->trap != 0x80) {
+		v->vm->stats.irqs++;
+		lg_raise(d->trap);
+	}
+}
+
+/* run until there is an exit */
+static int run_loop(struct lg_vcpu *v)
+{
+	struct lg_run *run = v->run;
+
+	while (run->exit == LG_EXIT_NONE) {
+		/* see to the host and the timer */
+		cond_resched();
+		if (signal_pending(current))
+			return -EINTR;
+		if (xchg(&v->timer_fired, false)) {
+			lg_event_virq(v, VIRQ_TIMER);
+			continue;
+		}
+		/* sleep while the guest is halted */
+		if (v->halted) {
+			if (wait_event_interruptible(v->wait,
+					lg_event_pending(v) ||
+					READ_ONCE(v->timer_fired)))
+				return -EINTR;
+			if (lg_event_pending(v))
+				v->halted = false;
+			continue;
+		}
+		/* deliver events or stop */
+		lg_deliver_events(v);
+		if (run->exit != LG_EXIT_NONE)
+			break;
+		/* look again with interrupts off */
+		local_irq_disable();
+		/* Whoever sets one of these sends an interrupt after. */
+		if (need_resched() || signal_pending(current) ||
+		    READ_ONCE(v->timer_fired) ||
+		    (lg_event_pending(v) && v->event.address)) {
+			local_irq_enable();
+			continue;
+		}
+		world_switch(v);
+		local_irq_enable();
+		lg_handle_exit(v);
+	}
+	return 0;
+}
+
+/* run a vCPU */
+int lg_run(struct lg_vcpu *v, struct lg_run *run)
+{
+	int err;
+
+	v->run = run;
+	WRITE_ONCE(v->task, current);
+	fpu_swap_kvm_fpstate(&v->fpu, true);
+	err = run_loop(v);
+	fpu_swap_kvm_fpstate(&v->fpu, false);
+	WRITE_ONCE(v->task, NULL);
+	if (!err)
+		report_regs(v);
+	v->run = NULL;
+	return err;
+}

@@ -1,0 +1,1374 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The attacks themselves, one function each; main.c lists them. */
+
+/* ---- pointers that the hypervisor uses for us ---- */
+
+static u64 bad_pointer(void) { return bad[n % ARRAY_SIZE(bad)]; }
+
+static void stack_syscall(void)
+{
+	struct regs r = user_regs();
+
+	set_stack(bad_pointer());
+	PUT("\x0f\x05");
+	run_user(&r);
+}
+
+static void stack_trap(void)
+{
+	struct regs r = user_regs();
+
+	set_stack(bad_pointer());
+	PUT("\x0f\x0b");
+	run_user(&r);
+}
+
+static void stack_event(void)
+{
+	struct regs r = user_regs();
+
+	set_stack(bad_pointer());
+	PUT("\xeb\xfe");
+	alarm(5 * MS);
+	run_user(&r);
+}
+
+/* The guest kernel's own stack pointer, when a trap or an iret comes. */
+static void kernel_stack(const char *how)
+{
+	u64 rsp = bad_pointer();
+
+	if (*how == 'h')	/* no frame is pushed: this one must go well */
+		TRY(asm volatile("mov %%rsp, %%rbx\nmov %0, %%rsp\n"
+				 "mov $17, %%eax\nxor %%edi, %%edi\nsyscall\n"
+				 "mov %%rbx, %%rsp" : : "r" (rsp)
+				 : "rax", "rbx", "rcx", "rdi", "r11", "memory"));
+	else if (*how == 'i')
+		TRY(asm volatile("mov %0, %%rsp\nmov $23, %%eax\nsyscall"
+				 : : "r" (rsp)));
+	else if (*how == 'f')
+		TRY(asm volatile("mov %0, %%rsp\nmov 8, %%rax" : : "r" (rsp)));
+	else
+		TRY(asm volatile("mov %0, %%rsp\nud2" : : "r" (rsp)));
+}
+static void kstack_hypercall(void) { kernel_stack("hypercall"); }
+static void kstack_iret(void) { kernel_stack("iret"); }
+static void kstack_fault(void) { kernel_stack("fault"); }
+static void kstack_trap(void) { kernel_stack("trap"); }
+
+static void entry_syscall(void)
+{
+	struct regs r = user_regs();
+
+	set_callback(2, bad_pointer());
+	PUT("\x0f\x05");
+	run_user(&r);
+	arm();
+	check_alive();
+}
+
+static void entry_event(void)
+{
+	struct regs r = user_regs();
+
+	set_callback(0, bad_pointer());
+	PUT("\xeb\xfe");
+	alarm(5 * MS);
+	run_user(&r);
+	arm();
+	check_alive();
+}
+
+static void entry_trap(void)
+{
+	struct trap one[2] = { { 6, 4, FLAT_CS, bad_pointer() } };
+
+	hypercall(SET_TRAP_TABLE, (u64)one, 0, 0, 0);
+	TRY(asm volatile("ud2"));
+	arm();
+	check_alive();
+}
+
+/* The page fault's own handler cannot be reached. */
+static void entry_fault(void)
+{
+	struct trap one[2] = { { 14, 4, FLAT_CS, bad_pointer() } };
+
+	hypercall(SET_TRAP_TABLE, (u64)one, 0, 0, 0);
+	TRY(*(volatile u64 *)absent);
+	arm();
+	check_alive();
+}
+
+static void trap_table(void)
+{
+	static const u16 cs[] = { 0, 3, 8, 0x10, 0x33, 0xe008, 0xe010, 0xe040,
+				  0xe048, 0xe060, 0xffff, 7, 0xe033 };
+	struct trap one[2] = { { 0 } };
+	struct regs r = user_regs();
+	u64 i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		hypercall(SET_TRAP_TABLE, bad[i], 0, 0, 0);
+	/* No end: up to the end of memory and beyond. */
+	for (i = 0; i < 2048; i++)
+		((volatile u64 *)scratch)[i] = ~0UL;
+	hypercall(SET_TRAP_TABLE, (u64)scratch, 0, 0, 0);
+	one[0].vector = 6;
+	one[0].flags = 0xff;
+	one[0].entry = (u64)stubs + 6 * 64;
+	one[0].cs = cs[n % ARRAY_SIZE(cs)];
+	arm();
+	hypercall(SET_TRAP_TABLE, (u64)one, 0, 0, 0);
+	PUT("\x0f\x0b");
+	run_user(&r);
+	TRY(asm volatile("ud2"));
+	arm();
+	check_alive();
+}
+
+/* What an iret may not load; most must come back as the guest's #GP. */
+static void iret_frame(void)
+{
+	static const struct { u64 cs, ss, rip, rsp, flags, vgcf; } frames[] = {
+		{ 0, FLAT_SS, UCODE, 0, 0x202, 0 },
+		{ 3, FLAT_SS, UCODE, 0, 0x202, 0 },
+		{ 0x10, 0x18, UCODE, 0, 0x202, 0 },
+		{ 0x13, 0x1b, UCODE, 0, 0x202, 0 },
+		{ 0xe008, 0, UCODE, 0, 0x202, 0 },
+		{ 0xe00b, FLAT_SS, UCODE, 0, 0x202, 0 },
+		{ 0xe02b, FLAT_SS, UCODE, 0, 0x202, 0 },
+		{ 0xe043, FLAT_SS, UCODE, 0, 0x202, 0 },
+		{ 0xffff, 0xffff, UCODE, 0, 0x202, 0 },
+		{ FLAT_CS, 0, UCODE, 0, 0x202, 0 },
+		{ FLAT_CS, 3, UCODE, 0, 0x202, 0 },
+		{ FLAT_CS, 0xe033, UCODE, 0, 0x202, 0 },
+		{ FLAT_CS, 0xe010, UCODE, 0, 0x202, 0 },
+		{ FLAT_CS, 7, UCODE, 0, 0x202, 0 },
+		{ FLAT_CS, FLAT_SS, 0x800000000000, 0, 0x202, 0 },
+		{ FLAT_CS, FLAT_SS, 0x800000000000, 0, 0x202, 0x100 },
+		{ FLAT_CS, FLAT_SS, 0xffff7fffffffffff, 0, 0x202, 0x100 },
+		{ FLAT_CS, FLAT_SS, 0xffff800000000000, 0, 0x202, 0 },
+		{ FLAT_CS, FLAT_SS, 0xffff870000000000, 0, 0x202, 0x100 },
+		{ FLAT_CS, FLAT_SS, UCODE, 0x800000000000, 0x202, 0 },
+		{ FLAT_CS, FLAT_SS, UCODE, 0x800000000000, 0x202, 0x100 },
+		{ FLAT_CS, FLAT_SS, UCODE, 0, 0xffffffffffffffff, 0 },
+		{ FLAT_CS, FLAT_SS, UCODE, 0, 0x3202, 0 },	/* IOPL 3 */
+		{ FLAT_CS, FLAT_SS, UCODE, 0, 0x20202, 0 },	/* VM */
+		{ FLAT_CS, FLAT_SS, UCODE, 0, 0x4202, 0 },	/* NT */
+		{ FLAT_CS, FLAT_SS, UCODE, 0, 0x302, 0 },	/* TF */
+		{ FLAT_CS, FLAT_SS, UCODE, 0, 0x40302, 0x100 },	/* AC TF */
+		{ FLAT_CS, FLAT_SS, UCODE, 0, 0, 0 },		/* IF clear */
+		{ 0xe023, FLAT_SS, UCODE, 0, 0x202, 0 },	/* 32 bit */
+		{ 0xe023, FLAT_SS, 0xffff800000400000, 0, 0x202, 0 },
+		{ 0xe030, FLAT_SS, UCODE, 0, 0x202, 0 },	/* to kernel */
+		{ 0xe031, FLAT_SS, UCODE, 0, 0x202, 0 },
+		{ 0xe032, FLAT_SS, 0xffff870000000000, 0, 0x202, 0 },
+		{ ~0UL, ~0UL, ~0UL, ~0UL, ~0UL, ~0UL },
+	};
+	u64 i;
+
+	for (i = 0; i < ARRAY_SIZE(frames); i++) {
+		struct regs r = user_regs();
+
+		r.cs = frames[i].cs;
+		r.ss = frames[i].ss;
+		r.rip = frames[i].rip;
+		r.rflags = frames[i].flags;
+		if (frames[i].rsp)
+			r.rsp = frames[i].rsp;
+		r.error = frames[i].vgcf;
+		PUT("\x0f\x0b");
+		trying = 1;
+		if (!mark(back)) {
+			static struct regs frame;
+
+			frame = r;
+			resume(&frame);
+		}
+		if (n == 1)
+			say("frame %d: vector %d\n", i, (u64)last_vector);
+		check_alive();
+	}
+}
+
+/* The same by the guest's own iretq and lret, which no hypercall sees. */
+static void iretq(void)
+{
+	static const u16 cs[] = { 0, 3, 0x10, 0x33, 0xe008, 0xe00b, 0xe02b,
+				  0xe030, 0xe033, 0xe040, 0xe043, 7 };
+	u64 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(cs); i++)
+		for (k = 0; k < ARRAY_SIZE(bad); k++) {
+			TRY(asm volatile("mov %%rsp, %%rax\npush %1\npush %%rax\n"
+					 "push $0x3202\npush %0\npush %2\niretq"
+					 : : "r" ((u64)cs[i]),
+					 "r" ((u64)cs[k % ARRAY_SIZE(cs)]),
+					 "r" (bad[k]) : "rax", "memory"));
+			TRY(asm volatile("push %0\npush %1\nlretq"
+					 : : "r" ((u64)cs[i]), "r" (bad[k])
+					 : "memory"));
+		}
+	check_alive();
+}
+
+/*
+ * A 32-bit iret of user code to virtual-8086 mode.  Long mode has none, but
+ * QEMU 7.2 goes there, and the next fault then says ring 0 for a user.
+ */
+static void iret_vm(void)
+{
+	struct regs r = user_regs();
+	u32 *frame = (u32 *)(ustack + 2048);
+
+	frame[0] = 0x2001;
+	frame[1] = 0x10;
+	frame[2] = 0x20202;
+	PUT("\xcf");
+	r.rsp = USTACK + 2048;
+	run_user(&r);
+	check_alive();
+}
+
+/* A system call whose next address is not canonical. */
+static void top_of_user(void)
+{
+	struct regs r = user_regs();
+	u32 v;
+
+	PUT("");
+	code[4094] = 0x0f;
+	code[4095] = 0x05;
+	r.rip = TOP + 4094;
+	v = run_user(&r);
+	if (v == SYSCALLED) {
+		last.error = 0x100;		/* back, the fast way */
+		trying = 1;
+		if (!mark(back)) {
+			static struct regs frame;
+
+			frame = last;
+			resume(&frame);
+		}
+		if (last_vector != 13 && last_vector != 14)
+			wrong("return to a non-canonical rip", last_vector);
+	}
+	/* The guest kernel, too. */
+	v = TRY(asm volatile("mov $17, %%eax\nxor %%edi, %%edi\njmp *%0"
+			     : : "r" (TOP + 4094)
+			     : "rax", "rdi", "rcx", "r11", "memory"));
+	if (v != 13 && v != 14)
+		wrong("hypercall's return to a non-canonical rip", v);
+	check_alive();
+}
+
+static void segment_base(void)
+{
+	u64 i, which;
+
+	for (which = 0; which < 8; which++)
+		for (i = 0; i < ARRAY_SIZE(bad); i++) {
+			long ret = hypercall(SET_SEGMENT_BASE, which, bad[i], 0, 0);
+
+			if (which < 3 && !ret &&
+			    (u64)((long)(bad[i] << 16) >> 16) != bad[i])
+				wrong("a non-canonical base was taken", bad[i]);
+			TRY(asm volatile("mov %%gs:0, %%rax" : : : "rax"));
+			TRY(asm volatile("mov %%fs:0, %%rax" : : : "rax"));
+			TRY(asm volatile("swapgs"));
+			check_alive();
+		}
+	for (i = 0; i < 0x10000; i += 8 + (i % 64))
+		hypercall(SET_SEGMENT_BASE, 3, i | 3, 0, 0);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct regs r = user_regs();
+
+		TRY(asm volatile("wrfsbase %0" : : "r" (bad[i])));
+		TRY(asm volatile("wrgsbase %0" : : "r" (bad[i])));
+		hypercall(XEN_VERSION, 0, 0, 0, 0);
+		/* wrgsbase rax, system call */
+		PUT("\xf3\x48\x0f\xae\xd8\x0f\x05");
+		r.rax = bad[i];
+		run_user(&r);
+		check_alive();
+	}
+}
+
+/* Load every selector into every register, call through it, ask about it. */
+static void use_selectors(void)
+{
+	struct { u32 offset; u16 sel; } __attribute__((packed)) far;
+	u64 i;
+
+	for (i = 0; i < 0x10000; i += i < 64 || i >= 0xdff8 ? 1 : 64) {
+		u16 sel = i;
+
+		TRY(asm volatile("mov %0, %%ds\nmov %0, %%es" : : "r" (sel)));
+		TRY(asm volatile("mov %0, %%fs" : : "r" (sel)));
+		TRY(asm volatile("mov %0, %%gs" : : "r" (sel)));
+		TRY(asm volatile("lar %0, %%eax\nlsl %0, %%eax\nverr %w0\nverw %w0"
+				 : : "r" ((u32)sel) : "rax", "cc"));
+		TRY(asm volatile("mov %0, %%ss" : : "r" (sel)));
+		TRY(asm volatile("mov %0, %%ss" : : "r" (FLAT_SS)));
+		far.offset = 0;
+		far.sel = sel;
+		TRY(asm volatile("lcall *%0" : : "m" (far) : "memory"));
+		TRY(asm volatile("ljmp *%0" : : "m" (far) : "memory"));
+	}
+	TRY(asm volatile("mov %0, %%ds\nmov %0, %%es\nmov %0, %%fs\nmov %0, %%gs"
+			 : : "r" (0)));
+}
+
+static void gdt(void)
+{
+	static const u64 counts[] = { 0, 1, 511, 512, 513, 7168, 7169, 8192,
+				      0xffffffff, ~0UL, 1UL << 32 | 8 };
+	u64 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(counts); i++)
+		for (k = 0; k < ARRAY_SIZE(bad); k++) {
+			hypercall(SET_GDT, bad[k], counts[i], 0, 0);
+			scratch[1][0] = bad[k];	/* a wild frame */
+			hypercall(SET_GDT, (u64)scratch[1], counts[i], 0, 0);
+			scratch[1][0] = start_info->nr_pages + k;
+			hypercall(SET_GDT, (u64)scratch[1], counts[i], 0, 0);
+		}
+	scratch[1][0] = mfn(l4);
+	hypercall(SET_GDT, (u64)scratch[1], 512, 0, 0);
+	TRY(asm volatile("mov %0, %%fs" : : "r" (0x18)));
+	check_alive();
+	/* A page of random descriptors, each present, then used. */
+	for (i = 0; i < rounds; i++) {
+		for (k = 0; k < 512; k++)
+			scratch[0][k] = rnd() | 1UL << 47;
+		map(scratch[0], mfn(scratch[0]) << 12 | PRESENT);
+		scratch[1][0] = mfn(scratch[0]);
+		hypercall(SET_GDT, (u64)scratch[1], 512, 0, 0);
+		use_selectors();
+		hypercall(SET_GDT, (u64)scratch[1], 0, 0, 0);
+		map(scratch[0], mfn(scratch[0]) << 12 | PRESENT | WRITE);
+		check_alive();
+	}
+}
+
+static void descriptor(void)
+{
+	u64 type, dpl, ma, i;
+	struct { u32 offset; u16 sel; } __attribute__((packed)) far;
+
+	for (i = 0; i < 512; i++)
+		scratch[0][i] = 0;
+	map(scratch[0], mfn(scratch[0]) << 12 | PRESENT);
+	scratch[1][0] = mfn(scratch[0]);
+	if (hypercall(SET_GDT, (u64)scratch[1], 512, 0, 0))
+		wrong("set_gdt with a proper page was refused", 0);
+	ma = mfn(scratch[0]) << 12;
+	for (type = 0; type < 32; type++)
+		for (dpl = 0; dpl < 4; dpl++) {
+			u64 d = 0x00afffff0000ffffUL & ~(0xffUL << 40);
+
+			d |= (0x80 | dpl << 5 | type) << 40;
+			if (!hypercall(UPDATE_DESCRIPTOR, ma + 8 * 16, d, 0, 0) &&
+			    type < 16 && type)
+				wrong("a system descriptor was taken", d);
+			far.offset = 0;
+			far.sel = 8 * 16 + 3;
+			TRY(asm volatile("lcall *%0" : : "m" (far) : "memory"));
+			TRY(asm volatile("mov %0, %%fs" : : "r" ((u32)far.sel)));
+			TRY(asm volatile("mov %0, %%ss" : : "r" ((u32)far.sel)));
+			TRY(asm volatile("mov %0, %%ss" : : "r" (FLAT_SS)));
+			TRY(asm volatile("lldt %w0" : : "r" ((u32)far.sel)));
+			TRY(asm volatile("ltr %w0" : : "r" ((u32)far.sel)));
+			/* a gate to code of ours and of the hypervisor's */
+			d = (bad[20] & 0xffff) | 0xe008UL << 16 |
+			    (d & 0xffUL << 40) |
+			    (bad[20] >> 16 & 0xffff) << 48;
+			hypercall(UPDATE_DESCRIPTOR, ma + 8 * 16, d, 0, 0);
+			hypercall(UPDATE_DESCRIPTOR, ma + 8 * 17,
+				  bad[20] >> 32, 0, 0);
+			TRY(asm volatile("lcall *%0" : : "m" (far) : "memory"));
+		}
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		hypercall(UPDATE_DESCRIPTOR, bad[i], 0x00affb000000ffff, 0, 0);
+		hypercall(UPDATE_DESCRIPTOR, ma + i, 0x00affb000000ffff, 0, 0);
+	}
+	hypercall(UPDATE_DESCRIPTOR, start_info->nr_pages << 12, 0, 0, 0);
+	hypercall(UPDATE_DESCRIPTOR, mfn(l4) << 12, ~0UL, 0, 0);
+	TRY(asm volatile("mov %0, %%fs" : : "r" (0)));
+	check_alive();
+}
+
+static void ldt(void)
+{
+	static const u64 counts[] = { 1, 512, 8192, 8193, ~0UL };
+	struct { u32 cmd; u64 base, ents; } op = { 13, 0, 0 };
+	u64 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		for (k = 0; k < ARRAY_SIZE(counts); k++) {
+			op.base = bad[i] & ~4095UL;
+			op.ents = counts[k];
+			hypercall(MMUEXT_OP, (u64)&op, 1, 0, DOMID_SELF);
+			TRY(asm volatile("mov %0, %%fs" : : "r" (7)));
+			TRY(asm volatile("mov %0, %%fs" : : "r" (0xfff7)));
+		}
+	for (i = 0; i < 512; i++)
+		scratch[0][i] = rnd() | 1UL << 47;
+	map(scratch[0], mfn(scratch[0]) << 12 | PRESENT);
+	op.base = (u64)scratch[0];
+	op.ents = 512;
+	hypercall(MMUEXT_OP, (u64)&op, 1, 0, DOMID_SELF);
+	for (i = 4; i < 4096; i++)
+		TRY(asm volatile("mov %0, %%fs" : : "r" ((u32)i)));
+	op.ents = op.base = 0;
+	hypercall(MMUEXT_OP, (u64)&op, 1, 0, DOMID_SELF);
+	map(scratch[0], mfn(scratch[0]) << 12 | PRESENT | WRITE);
+	TRY(asm volatile("mov %0, %%fs" : : "r" (0)));
+	check_alive();
+}
+
+/* Areas that the hypervisor writes to at its own time. */
+static void areas(void)
+{
+	struct { u64 mfn; u32 offset, rsvd; } info = { 0, 0, 0 };
+	u64 i, addr;
+	struct regs r;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		info.mfn = i & 1 ? bad[i] : start_info->nr_pages + i;
+		info.offset = i * 97;
+		hypercall(VCPU_OP, 10, 0, (u64)&info, 0);
+		hypercall(VCPU_OP, 10, 0, bad[i], 0);
+	}
+	info.mfn = mfn(scratch);
+	for (info.offset = 4040; info.offset < 4200; info.offset += 4)
+		if (!hypercall(VCPU_OP, 10, 0, (u64)&info, 0))
+			wrong("vcpu_info across a page was taken", info.offset);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		addr = bad[i];
+		hypercall(VCPU_OP, 5, 0, (u64)&addr, 0);
+		hypercall(VCPU_OP, 13, 0, (u64)&addr, 0);
+		PUT("\xeb\xfe");
+		r = user_regs();
+		alarm(3 * MS);
+		run_user(&r);
+		check_alive();
+	}
+	/* On top of page tables: only through our own mapping's rights. */
+	addr = (u64)l1;
+	hypercall(VCPU_OP, 5, 0, (u64)&addr, 0);
+	hypercall(VCPU_OP, 13, 0, (u64)&addr, 0);
+	addr = (u64)scratch + 4090;		/* two pages */
+	hypercall(VCPU_OP, 5, 0, (u64)&addr, 0);
+	hypercall(VCPU_OP, 13, 0, (u64)&addr, 0);
+	alarm(3 * MS);
+	PUT("\xeb\xfe");
+	r = user_regs();
+	run_user(&r);
+	check_alive();
+}
+
+/* Everything that we share, full of nonsense. */
+static void scribble(void)
+{
+	volatile u64 *s = (volatile u64 *)shared;
+	static u64 saved[512];
+	struct regs r;
+	u64 i, k;
+
+	for (i = 0; i < 512; i++)
+		saved[i] = s[i];
+	for (k = 0; k < rounds; k++) {
+		alarm(MS);
+		for (i = 0; i < 512; i++)
+			s[i] = k == 0 ? ~0UL : k == 1 ? 0 : rnd();
+		hypercall(XEN_VERSION, 0, 0, 0, 0);
+		hypercall(EVENT_CHANNEL_OP, 9, (u64)&timer_port, 0, 0);
+		shared->vcpu[0].upcall_mask = 1;
+		PUT("\x0f\x05");
+		r = user_regs();
+		run_user(&r);
+		for (i = 0; i < 512; i++)
+			s[i] = saved[i];
+	}
+	shared->vcpu[0].upcall_mask = 1;
+	arm();
+	check_alive();
+}
+
+/* ---- memory ---- */
+
+/* Read, write and run what is the hypervisor's, from both modes. */
+static void probe(void)
+{
+	u64 a, i, readable = 0;
+	struct regs r;
+
+	for (i = 0; i < 4096 + ARRAY_SIZE(bad) * 32; i++) {
+		a = i < 4096 ? 0xffff800000000000 + i * (1UL << 32)
+			     : (bad[(i - 4096) / 32] & ~4095UL)
+			       + ((i - 4096) % 32 - 16) * 4096;
+		if (a < 0xffff800000000000 || a >= 0xffff880000000000)
+			continue;
+		readable += TRY((void)*(volatile u8 *)a) == NOTHING;
+		if (TRY(*(volatile u8 *)a = 0) == NOTHING)
+			wrong("the hypervisor's slot is writable", a);
+		if (TRY(((void (*)(void))a)()) == NOTHING)
+			wrong("code ran in the hypervisor's slot", a);
+		if (i % 16 && i < 4096)
+			continue;
+		r = user_regs();
+		r.rax = a;
+		PUT("\x8a\x18\x0f\x05");	/* mov (%rax), %bl; syscall */
+		if (call_user(&r) == SYSCALLED)
+			wrong("user mode can read it", a);
+		r = user_regs();
+		r.rax = a;
+		PUT("\x88\x18\x0f\x05");	/* mov %bl, (%rax); syscall */
+		if (call_user(&r) == SYSCALLED)
+			wrong("user mode can write it", a);
+		r = user_regs();
+		r.rip = a;
+		if (call_user(&r) == SYSCALLED)
+			wrong("user mode can run it", a);
+	}
+	check_alive();
+}
+
+static void user_probe_kernel(void)
+{
+	struct regs r = user_regs();
+
+	r.rax = (u64)scratch;
+	PUT("\x8a\x18\x0f\x05");
+	if (call_user(&r) != 14)
+		wrong("user mode reads the guest kernel's memory", last_vector);
+	check_alive();
+}
+
+static void mmu_update(void)
+{
+	struct { u64 ptr, val; } *list = (void *)scratch[0];
+	static const u64 counts[] = { 0, 1, 255, 256, 0x7fffffff, 0x80000000,
+				      0xffffffff, ~0UL };
+	u64 i, k, done;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		for (k = 0; k < ARRAY_SIZE(counts); k++) {
+			hypercall(MMU_UPDATE, bad[i], counts[k], 0, DOMID_SELF);
+			hypercall(MMUEXT_OP, bad[i], counts[k], 0, DOMID_SELF);
+			list[0].ptr = 0;
+			list[0].val = 0;
+			hypercall(MMU_UPDATE, (u64)list, counts[k] & 1, bad[i],
+				  DOMID_SELF);
+		}
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		for (k = 0; k < 4; k++) {
+			list[0].ptr = (bad[i] & ~3UL) | k;
+			list[0].val = rnd();
+			hypercall(MMU_UPDATE, (u64)list, 1, (u64)&done, DOMID_SELF);
+			list[0].ptr = ((start_info->nr_pages + i) << 12) | k;
+			hypercall(MMU_UPDATE, (u64)list, 1, (u64)&done, DOMID_SELF);
+		}
+	/* A list that runs off the end of what is mapped. */
+	hypercall(MMU_UPDATE, 0xffffffff80000000 + (64UL << 20) - 24, 64,
+		  (u64)&done, DOMID_SELF);
+	for (i = 0; i < 64; i++) {
+		hypercall(UPDATE_VA_MAPPING, interesting(), rnd(), rnd() % 16, 0);
+		hypercall(UPDATE_VA_MAPPING, bad[i % ARRAY_SIZE(bad)],
+			  mfn(scratch) << 12 | 7, i % 16, 0);
+	}
+	check_alive();
+}
+
+/* Entries that the hardware would refuse, at each level, then used. */
+static void pt_bits(void)
+{
+	volatile u64 *level[] = { &l1[2], &l2[3], &l3[1], &l4[1] };
+	static const u64 at[] = { 0x402000, 0x600000, 0x40000000, 0x8000000000 };
+	u64 i, bit, old;
+	struct regs r;
+
+	for (i = 0; i < 4; i++)
+		for (bit = 7; bit < 64; bit++) {
+			u64 target = i == 0 ? mfn(scratch) :
+				     i == 1 ? mfn(l1) : i == 2 ? mfn(l2) : mfn(l3);
+
+			old = *level[i];
+			set_entry(level[i], target << 12 | 1UL << bit | 7);
+			flush();
+			TRY((void)*(volatile u64 *)at[i]);
+			TRY(*(volatile u64 *)at[i] = *(volatile u64 *)at[i]);
+			r = user_regs();
+			r.rax = at[i];
+			PUT("\x8a\x18\x0f\x05");
+			run_user(&r);
+			r = user_regs();
+			r.rip = at[i];
+			r.rflags = 0x302;
+			run_user(&r);
+			set_entry(level[i], old);
+			flush();
+		}
+	check_alive();
+}
+
+/* Frames that we do not have. */
+static void pt_frames(void)
+{
+	volatile u64 *level[] = { &l1[2], &l2[3], &l3[1], &l4[1] };
+	static const u64 at[] = { 0x402000, 0x600000, 0x40000000, 0x8000000000 };
+	u64 i, k, old, f;
+
+	for (i = 0; i < 4; i++)
+		for (k = 0; k < 64; k++) {
+			f = k < 4 ? start_info->nr_pages + 1 + k :
+			    k < 40 ? 1UL << k : rnd() >> 24;
+			if (f <= start_info->nr_pages)
+				continue;
+			old = *level[i];
+			set_entry(level[i], (f & 0xffffffffffUL) << 12 | 7);
+			flush();
+			if (TRY((void)*(volatile u64 *)at[i]) == NOTHING)
+				wrong("read from a frame that is not ours", f);
+			if (TRY(*(volatile u64 *)at[i] = 1) == NOTHING)
+				wrong("wrote to a frame that is not ours", f);
+			set_entry(level[i], old);
+			flush();
+		}
+	check_alive();
+}
+
+/* Tables that contain themselves, and each other. */
+static void pt_loop(void)
+{
+	volatile u64 *root = (u64 *)start_info->pt_base;
+	u64 i, slot, a;
+	struct regs r;
+
+	set_entry(&l4[2], mfn(l4) << 12 | 7);
+	set_entry(&l3[2], mfn(l4) << 12 | 7);
+	set_entry(&l2[9], mfn(l3) << 12 | 7);
+	set_entry(&l1[9], mfn(l1) << 12 | 7);
+	set_entry(&l1[10], mfn(l4) << 12 | 7);
+	set_entry(&root[2], mfn(l4) << 12 | 7);
+	set_entry(&root[3], mfn(root) << 12 | 7);
+	flush();
+	for (i = 0; i < 2000; i++) {
+		slot = 2 + i % 2;
+		a = slot << 39 | (rnd() % 16) << 30 | (rnd() % 16) << 21
+		    | (rnd() % 512) << 12 | (rnd() % 512) << 3;
+		TRY((void)*(volatile u64 *)a);
+		if (i & 1)
+			TRY(*(volatile u64 *)a = *(volatile u64 *)a);
+		r = user_regs();
+		r.rax = a;
+		PUT("\x8a\x18\x0f\x05");
+		if (i % 8 == 0)
+			run_user(&r);
+	}
+	/* Write an entry through the loop, if we can. */
+	TRY(*(volatile u64 *)(3UL << 39 | 3UL << 30 | 3UL << 21 | 3UL << 12 |
+			      16 << 3) = mfn(l3) << 12 | 7);
+	set_entry(&root[2], 0);
+	set_entry(&root[3], 0);
+	set_entry(&l4[2], 0);
+	set_entry(&l3[2], 0);
+	set_entry(&l2[9], 0);
+	set_entry(&l1[9], 0);
+	set_entry(&l1[10], 0);
+	flush();
+	check_alive();
+}
+
+/* Slots of the hypervisor in a root of ours. */
+static void pt_slots(void)
+{
+	volatile u64 *root = (u64 *)start_info->pt_base;
+	u64 i;
+
+	for (i = 256; i < 272; i++) {
+		set_entry(&root[i], mfn(l3) << 12 | 7);
+		set_entry(&l4[i], mfn(l3) << 12 | 7);
+	}
+	flush();
+	TRY((void)*(volatile u64 *)0xffff800000400000);
+	if (TRY(*(volatile u64 *)0xffff870000400000 = 1) == NOTHING)
+		wrong("a page of ours in the hypervisor's slot", 0);
+	check_alive();
+}
+
+static void newbase_wild(void)
+{
+	static const u32 cmds[] = { 0, 1, 2, 3, 4, 5, 15, 16, 17, 19, 20 };
+	u64 i, k, f;
+
+	for (i = 0; i < ARRAY_SIZE(cmds); i++)
+		for (k = 0; k < 40; k++) {
+			f = k < ARRAY_SIZE(bad) ? bad[k] >> (k & 1) * 12
+						: start_info->nr_pages + 1 + k;
+			if (f > start_info->nr_pages && !mmuext(cmds[i], f) &&
+			    (cmds[i] == 5 || cmds[i] == 15))
+				wrong("a root that is not ours was taken", f);
+			/* frame 0 as the user's root is ours to give */
+			mmuext(NEW_USER_BASEPTR, mfn(l4));
+		}
+	check_alive();
+}
+
+static void newbase_garbage(void)
+{
+	u64 i;
+
+	for (i = 0; i < 512; i++)
+		scratch[0][i] = n == 0 ? 0 : n == 1 ? ~0UL : n == 2 ?
+			mfn(scratch) << 12 | 7 : rnd();
+	protect(scratch[0]);
+	mmuext(PIN_L4, mfn(scratch));
+	mmuext(NEW_BASEPTR, mfn(scratch));
+}
+
+static void userbase_garbage(void)
+{
+	struct regs r = user_regs();
+	u64 i, k;
+
+	for (k = 0; k < 8; k++) {
+		for (i = 0; i < 512; i++)
+			scratch[0][i] = k == 0 ? 0 : k == 1 ? ~0UL : k == 2 ?
+				mfn(scratch) << 12 | 7 : rnd();
+		protect(scratch[0]);
+		mmuext(PIN_L4, mfn(scratch));
+		mmuext(NEW_USER_BASEPTR, mfn(scratch));
+		run_user(&r);
+		mmuext(NEW_USER_BASEPTR, mfn(l4));
+		mmuext(UNPIN, mfn(scratch));
+		map(scratch[0], mfn(scratch[0]) << 12 | PRESENT | WRITE);
+	}
+	check_alive();
+}
+
+/* One table seen at 262,144 places: how many shadows will you keep? */
+static void blowup(void)
+{
+	volatile u64 *root = (u64 *)start_info->pt_base;
+	u64 i, a;
+
+	for (i = 0; i < 512; i++) {
+		scratch[0][i] = mfn(scratch[3]) << 12 | 7;
+		scratch[1][i] = mfn(scratch[0]) << 12 | 7;
+		scratch[2][i] = mfn(scratch[1]) << 12 | 7;
+	}
+	protect(scratch[0]);
+	protect(scratch[1]);
+	protect(scratch[2]);
+	set_entry(&root[40], mfn(scratch[2]) << 12 | 7);
+	set_entry(&root[41], mfn(scratch[2]) << 12 | 7);
+	for (i = 0; i < (rounds ? rounds : 40000); i++) {
+		a = (40UL << 39) + i * (2UL << 20) + (i % 512 << 12);
+		if (TRY((void)*(volatile u64 *)a) != NOTHING) {
+			wrong("no memory at", a);
+			break;
+		}
+	}
+	set_entry(&root[40], 0);
+	set_entry(&root[41], 0);
+	flush();
+	check_alive();
+}
+
+/* ---- hypercalls ---- */
+
+static void multicall(void)
+{
+	struct { u64 op; long result; u64 args[6]; } *list = (void *)scratch;
+	static const u64 counts[] = { 0, 1, 2, 1000, 0x7fffffff, 0xffffffff, ~0UL };
+	u64 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		for (k = 0; k < ARRAY_SIZE(counts); k++)
+			hypercall(MULTICALL, bad[i], counts[k], 0, 0);
+	for (i = 0; i < 128; i++) {	/* each calls the whole list again */
+		list[i].op = MULTICALL;
+		list[i].args[0] = (u64)list;
+		list[i].args[1] = 128;
+	}
+	hypercall(MULTICALL, (u64)list, 128, 0, 0);
+	for (i = 0; i < 128; i++)
+		list[i].op = i % 2 ? ~0UL : 64 + i;
+	hypercall(MULTICALL, (u64)list, 128, 0, 0);
+	for (k = 0; k < ARRAY_SIZE(counts); k++)
+		hypercall(MULTICALL, (u64)list, counts[k], 0, 0);
+	for (i = 0; i < 128; i++)
+		list[i].op = SCHED_OP, list[i].args[0] = 0;	/* yield */
+	hypercall(MULTICALL, (u64)list, 128, 0, 0);
+	hypercall(MULTICALL, (u64)&list[127] + 32, 1, 0, 0);
+	arm();
+	check_alive();
+}
+
+static void multicall_iret(void)
+{
+	struct { u64 op; long result; u64 args[6]; } list[2] = {
+		{ IRET, 0, { 0 } }, { XEN_VERSION, 0, { 0 } } };
+
+	TRY(hypercall(MULTICALL, (u64)list, 2, 0, 0));
+	arm();
+	check_alive();
+}
+
+static void console(void)
+{
+	u64 i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		hypercall(CONSOLE_IO, 0, 64, bad[i], 0);
+		hypercall(CONSOLE_IO, 0, ~0UL, bad[i], 0);
+		hypercall(CONSOLE_IO, 1, 64, bad[i], 0);
+		hypercall(CONSOLE_IO, i, 0, bad[i], 0);
+	}
+	check_alive();
+}
+
+static void events(void)
+{
+	static u32 arg[16];
+	u64 op, i, k;
+
+	for (op = 0; op < 14; op++)
+		for (i = 0; i < ARRAY_SIZE(bad); i++)
+			hypercall(EVENT_CHANNEL_OP, op, bad[i], 0, 0);
+	for (k = 0; k < 3000; k++) {	/* until all ports are taken */
+		arg[0] = DOMID_SELF | DOMID_SELF << 16;
+		hypercall(EVENT_CHANNEL_OP, k % 2 ? 6 : 7, (u64)arg, 0, 0);
+	}
+	for (k = 0; k < 20000; k++) {
+		op = rnd() % 14;
+		for (i = 0; i < 16; i++)
+			arg[i] = rnd() % 3 ? rnd() % 4096 : rnd() % 3 ? rnd() % 8
+								      : rnd();
+		if (op != 10)
+			hypercall(EVENT_CHANNEL_OP, op, (u64)arg, 0, 0);
+	}
+	check_alive();
+}
+
+static void timers(void)
+{
+	static const u64 when[] = { 0, 1, ~0UL, 1UL << 63, (1UL << 63) - 1 };
+	struct { u64 when; u32 flags; } t = { 0, 0 };
+	struct regs r;
+	u64 i;
+
+	for (i = 0; i < 500; i++) {
+		t.when = i < 5 ? when[i] : now() + rnd() % 200000;
+		t.flags = i % 2;
+		hypercall(VCPU_OP, 8, 0, (u64)&t, 0);
+		hypercall(VCPU_OP, 8, i * 77, (u64)&t, 0);
+		PUT("\x0f\x05");
+		r = user_regs();
+		run_user(&r);
+	}
+	t.when = 1;				/* a period of one nanosecond */
+	hypercall(VCPU_OP, 6, 0, (u64)&t, 0);
+	PUT("\xeb\xfe");
+	for (i = 0; i < 50; i++) {
+		alarm(MS / 10);
+		r = user_regs();
+		run_user(&r);
+	}
+	hypercall(VCPU_OP, 7, 0, 0, 0);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		hypercall(VCPU_OP, 8, 0, bad[i], 0);
+		hypercall(15, bad[i], 0, 0, 0);
+		hypercall(SCHED_OP, 3, bad[i], 0, 0);
+	}
+	hypercall(SCHED_OP, 2, 0x800000000000, 0, 0);
+	alarm(-MS);
+	check_alive();
+}
+
+static void vcpus(void)
+{
+	u64 i, k;
+
+	for (i = 0; i < 2048; i++)
+		((volatile u64 *)scratch)[i] = rnd();
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		for (k = 0; k < 16; k++) {
+			TRY(hypercall(VCPU_OP, k, i + 1, (u64)scratch, 0));
+			TRY(hypercall(VCPU_OP, k, bad[i] | 1, (u64)scratch, 0));
+			if (k != 2 && k != 10)
+				TRY(hypercall(VCPU_OP, k, 0, bad[i], 0));
+		}
+	check_alive();
+}
+
+/* Any number, any arguments; gentle: leave us our own memory and life. */
+static void fuzz_round(int gentle)
+{
+	u64 nr = rnd() % 64, a[4], i;
+
+	for (i = 0; i < 2048; i += 1 + rnd() % 64)
+		((volatile u64 *)scratch)[i] = rnd() % 2 ? interesting()
+							 : rnd() % 32;
+	for (i = 0; i < 4; i++)
+		a[i] = interesting();
+	if (nr == CONSOLE_IO)
+		a[1] %= 16;
+	if (nr == SCHED_OP || nr == 6)	/* other than: end, start anew */
+		a[0] = rnd() % 2 ? a[0] & ~6UL : 3;
+	else if (rnd() % 2)
+		a[0] = rnd() % 32;
+	if (rnd() % 2)
+		a[1] = (u64)scratch + rnd() % 64 * 8;
+	if (gentle)
+		switch (nr) {
+		case MMU_UPDATE:	/* may hit any page of ours */
+		case UPDATE_VA_MAPPING:
+		case MULTICALL:
+		case IRET:
+		case 22:
+		case MMUEXT_OP:		/* roots, and clear and copy page */
+		case MEMORY_OP:
+			return;
+		case 6:			/* the same, for older guests */
+		case SCHED_OP:		/* block for ever */
+			if (a[0] == 1 || a[0] == 3)
+				return;
+			break;
+		case VCPU_OP:		/* vcpu_info elsewhere, down */
+			if (a[0] == 10 || a[0] == 2)
+				return;
+			break;
+		case EVENT_CHANNEL_OP:
+			if (a[0] == 10)
+				return;
+			break;
+		}
+	TRY(hypercall(nr, a[0], a[1], a[2], a[3]));
+}
+
+static void fuzz_gently(void)
+{
+	u64 i;
+
+	for (i = 0; i < rounds; i++) {
+		fuzz_round(1);
+		if (i % 64 == 0) {
+			hypercall(SET_DEBUGREG, 7, 0, 0, 0);
+			hypercall(SET_GDT, (u64)scratch, 0, 0, 0);
+			arm();
+			check_alive();
+		}
+	}
+}
+
+static void fuzz(void)
+{
+	u64 i;
+
+	for (i = 0; i < rounds; i++) {
+		alarm(10 * MS);			/* in case it sleeps */
+		fuzz_round(0);
+	}
+}
+
+/* ---- instructions ---- */
+
+static void int_n(int from_user)
+{
+	struct regs r;
+	u32 v, i, flags;
+
+	for (flags = 0; flags < 4; flags += 3) {
+		set_traps(flags);
+		for (i = 0; i < 256; i++) {
+			PUT("\xcd");
+			code[1] = i;
+			r = user_regs();
+			v = from_user ? run_user(&r)
+				      : TRY(((void (*)(void))UCODE)());
+			/*
+			 * 3, 4 and 0x80 are everyone's; QEMU 7.2 says n * 16 + 2
+			 * in the error code where n * 8 + 2 is right.
+			 */
+			if (v != 13 && v != i && v != i * 2 % 256 && v != EVENT)
+				wrong("int n gave another vector", i << 16 | v);
+			if (!flags && v == i && i != 3 && i != 4 && i != 13 && i != 0x80)
+				wrong("int n went to a closed gate", i);
+		}
+	}
+	arm();
+	check_alive();
+}
+static void int_kernel(void) { int_n(0); }
+static void int_user(void) { int_n(1); }
+
+static const struct { const char *name, *bytes; u64 len; } privileged[] = {
+#define I(name, bytes) { name, bytes, sizeof(bytes) - 1 }
+	I("ltr", "\x0f\x00\xd8"), I("lldt", "\x0f\x00\xd0"),
+	I("str", "\x0f\x00\xc8"), I("sldt", "\x0f\x00\xc0"),
+	I("lgdt", "\x0f\x01\x10"), I("lidt", "\x0f\x01\x18"),
+	I("smsw", "\x0f\x01\xe0"), I("lmsw", "\x0f\x01\xf0"),
+	I("invlpg", "\x0f\x01\x38"), I("swapgs", "\x0f\x01\xf8"),
+	I("rdtscp", "\x0f\x01\xf9"), I("xsetbv", "\x0f\x01\xd1"),
+	I("xgetbv", "\x0f\x01\xd0"), I("vmcall", "\x0f\x01\xc1"),
+	I("vmlaunch", "\x0f\x01\xc2"), I("vmxoff", "\x0f\x01\xc4"),
+	I("monitor", "\x0f\x01\xc8"), I("mwait", "\x0f\x01\xc9"),
+	I("clac", "\x0f\x01\xca"), I("stac", "\x0f\x01\xcb"),
+	I("encls", "\x0f\x01\xcf"), I("vmrun", "\x0f\x01\xd8"),
+	I("vmmcall", "\x0f\x01\xd9"), I("vmload", "\x0f\x01\xda"),
+	I("stgi", "\x0f\x01\xdc"), I("clgi", "\x0f\x01\xdd"),
+	I("skinit", "\x0f\x01\xde"), I("invlpga", "\x0f\x01\xdf"),
+	I("rdpkru", "\x0f\x01\xee"), I("wrpkru", "\x0f\x01\xef"),
+	I("clts", "\x0f\x06"), I("sysret", "\x0f\x07"),
+	I("sysretq", "\x48\x0f\x07"), I("invd", "\x0f\x08"),
+	I("wbinvd", "\x0f\x09"), I("mov rax,cr0", "\x0f\x20\xc0"),
+	I("mov rax,cr2", "\x0f\x20\xd0"), I("mov rax,cr3", "\x0f\x20\xd8"),
+	I("mov rax,cr4", "\x0f\x20\xe0"), I("mov rax,cr8", "\x44\x0f\x20\xc0"),
+	I("mov cr0", "\x0f\x22\xc0"), I("mov cr2", "\x0f\x22\xd0"),
+	I("mov cr3", "\x0f\x22\xd8"), I("mov cr4", "\x0f\x22\xe0"),
+	I("mov cr8", "\x44\x0f\x22\xc0"), I("mov rax,dr0", "\x0f\x21\xc0"),
+	I("mov rax,dr7", "\x0f\x21\xf8"), I("mov dr0", "\x0f\x23\xc0"),
+	I("mov dr6", "\x0f\x23\xf0"), I("mov dr7", "\x0f\x23\xf8"),
+	I("wrmsr", "\x0f\x30"), I("rdmsr", "\x0f\x32"), I("rdpmc", "\x0f\x33"),
+	I("sysenter", "\x0f\x34"), I("sysexit", "\x0f\x35"),
+	I("sysexitq", "\x48\x0f\x35"), I("getsec", "\x0f\x37"),
+	I("rsm", "\x0f\xaa"), I("invept", "\x66\x0f\x38\x80\x00"),
+	I("invpcid", "\x66\x0f\x38\x82\x00"), I("vmptrld", "\x0f\xc7\x30"),
+	I("in al,dx", "\xec"), I("in eax,dx", "\xed"), I("in ax,dx", "\x66\xed"),
+	I("out dx,al", "\xee"), I("out dx,eax", "\xef"),
+	I("in al,80", "\xe4\x80"), I("out 80,al", "\xe6\x80"),
+	I("insb", "\x6c"), I("insd", "\x6d"), I("outsb", "\x6e"),
+	I("outsd", "\x6f"), I("rep insb", "\xf3\x6c"),
+	I("rep insd", "\xf3\x6d"), I("rep outsb", "\xf3\x6e"),
+	I("rep outsd", "\xf3\x6f"), I("cli", "\xfa"), I("sti", "\xfb"),
+	I("hlt", "\xf4"), I("int1", "\xf1"), I("int3", "\xcc"),
+	I("into", "\xce"), I("iretq", "\x48\xcf"), I("iret", "\xcf"),
+	I("lret", "\xcb"), I("popf", "\x9d"), I("sahf", "\x9e"),
+	I("xen cpuid", "\x0f\x0bxen\x0f\xa2"), I("cpuid", "\x0f\xa2"),
+	I("ud2 xen", "\x0f\x0bxen"), I("ud2", "\x0f\x0b"),
+	I("lock hlt", "\xf0\xf4"), I("long", "\x66\x66\x66\x66\x66\x66\x66\x66"
+	  "\x66\x66\x66\x66\x66\x66\xed"), I("rex in", "\x4f\xed"),
+	I("fxrstor", "\x0f\xae\x08"), I("xrstor", "\x0f\xae\x28"),
+	I("ldmxcsr", "\x0f\xae\x10"), I("xrstors", "\x0f\xc7\x18"),
+	I("xsaves", "\x0f\xc7\x28"), I("senduipi", "\xf3\x0f\xc7\xf0"),
+	I("wrss", "\x0f\x38\xf6\x00"), I("incssp", "\xf3\x48\x0f\xae\xe8"),
+	I("endbr", "\xf3\x0f\x1e\xfa"), I("mov to seg", "\x8e\xd8"),
+	I("mov ss", "\x8e\xd0"), I("wrfsbase", "\xf3\x48\x0f\xae\xd0"),
+	I("wrgsbase", "\xf3\x48\x0f\xae\xd8"), I("lcall", "\xff\x18"),
+	I("ljmp", "\xff\x28"), I("fld", "\xdb\x28"), I("emms", "\x0f\x77"),
+	I("wbnoinvd", "\xf3\x0f\x09"), I("pconfig", "\x0f\x01\xc5"),
+#undef I
+};
+
+static u64 operand(void)
+{
+	static const u64 msrs[] = { 0x10, 0x1b, 0x3a, 0x48, 0x49, 0x8b, 0x174,
+		0x175, 0x176, 0x17, 0x1a0, 0x1d9, 0x277, 0x2ff, 0x600, 0x6a0,
+		0x6e0, 0x800, 0xda0, 0xc0000080, 0xc0000081, 0xc0000082,
+		0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102,
+		0xc0000103, 0xc0010015, 0xc001001f, 0xc0010114, 0xc0010117 };
+
+	return rnd() % 2 ? msrs[rnd() % ARRAY_SIZE(msrs)] : interesting();
+}
+
+static void privileged_in(int user)
+{
+	u64 i, k, fell = 0;
+	struct regs r;
+
+	for (k = 0; k < 12; k++)
+		for (i = 0; i < ARRAY_SIZE(privileged); i++) {
+			if (!user && same(privileged[i].name, "mov cr3"))
+				continue;	/* that may well work */
+			put_code(privileged[i].bytes, privileged[i].len);
+			code[privileged[i].len] = 0x0f;
+			code[privileged[i].len + 1] = user ? 0x05 : 0x0b;
+			r = user_regs();
+			r.rax = operand();
+			r.rbx = operand();
+			r.rcx = operand();
+			r.rdx = rnd() % 2 ? rnd() % 0x10000 : operand();
+			r.rsi = operand();
+			r.rdi = operand();
+			if (privileged[i].bytes[0] == '\xf3' && rnd() % 2)
+				r.rcx = rnd() % 64;
+			if (!user)
+				r.cs = 0xe030;
+			alarm(20 * MS);		/* if it waits for an event */
+			if (n == 1)
+				say("%s of %x %x %x\n", privileged[i].name,
+				    r.rax, r.rcx, r.rdx);
+			fell += run_user(&r) == EVENT;
+			arm();
+		}
+	if (fell > 12 * 3)
+		wrong("instructions that wait", fell);
+	check_alive();
+}
+static void privileged_kernel(void) { privileged_in(0); }
+static void privileged_user(void) { privileged_in(1); }
+
+/* An emulated instruction that ends in a page that is not there. */
+static void page_end(void)
+{
+	u64 i, cut;
+	struct regs r;
+
+	for (i = 0; i < ARRAY_SIZE(privileged); i++)
+		for (cut = 1; cut <= privileged[i].len; cut++) {
+			u64 k;
+
+			PUT("");
+			for (k = 0; k < cut; k++)
+				code[PAGE_SIZE - cut + k] = privileged[i].bytes[k];
+			r = user_regs();	/* next page: not canonical */
+			r.cs = i % 2 ? 0xe030 : FLAT_CS;
+			r.rip = TOP + PAGE_SIZE - cut;
+			r.rcx = 8;
+			alarm(20 * MS);
+			run_user(&r);
+			arm();
+		}
+	check_alive();
+}
+
+static void random_bytes(int user)
+{
+	u64 i, k;
+	struct regs r;
+
+	for (i = 0; i < rounds; i++) {
+		for (k = 0; k < PAGE_SIZE; k += 8)
+			*(u64 *)(code + k) = rnd();
+		if (i % 2) {			/* something with meaning first */
+			u64 p = rnd() % ARRAY_SIZE(privileged);
+
+			for (k = 0; k < privileged[p].len; k++)
+				code[k] = privileged[p].bytes[k];
+		}
+		r = user_regs();
+		for (k = 0; k < 15; k++)
+			((u64 *)&r)[k] = interesting();
+		r.rflags = rnd() % 4 ? 0x202 : (rnd() & 0x40cd5) | 0x202;
+		if (!user)
+			r.cs = 0xe030;
+		if (n && i >= n)		/* look closer */
+			say("%x %x, rip %x, rflags %x, rax %x rcx %x rsp %x\n",
+			    __builtin_bswap64(*(u64 *)code),
+			    __builtin_bswap64(*(u64 *)(code + 8)), r.rip,
+			    r.rflags, r.rax, r.rcx, r.rsp);
+		alarm(3 * MS);
+		run_user(&r);
+		arm();
+	}
+	check_alive();
+}
+static void random_user(void) { random_bytes(1); }
+static void random_kernel(void) { random_bytes(0); }
+
+/* ---- debugging ---- */
+
+static void debugreg(void)
+{
+	u64 i, k;
+	struct regs r;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		for (k = 0; k < 9; k++)
+			hypercall(SET_DEBUGREG, k, bad[i], 0, 0);
+		for (k = 0; k < 4; k++)
+			if (!hypercall(SET_DEBUGREG, k, bad[i], 0, 0) &&
+			    bad[i] >= 0xffff800000000000 &&
+			    bad[i] < 0xffff880000000000)
+				wrong("a breakpoint on the hypervisor", bad[i]);
+		/* All kinds and lengths, all enabled, GD too. */
+		hypercall(SET_DEBUGREG, 7, 0xffffffffffffffff, 0, 0);
+		hypercall(SET_DEBUGREG, 7, rnd(), 0, 0);
+		hypercall(SET_DEBUGREG, 7, 0xffff27ff, 0, 0);
+		PUT("\x0f\x05");
+		r = user_regs();
+		TRY(hypercall(XEN_VERSION, 0, 0, 0, 0));
+		run_user(&r);
+		hypercall(SET_DEBUGREG, 7, 0x400, 0, 0);
+	}
+	for (k = 0; k < 4; k++)
+		hypercall(SET_DEBUGREG, k, 0, 0, 0);
+	/* An honest one must work: stop at the user's first instruction. */
+	hypercall(SET_DEBUGREG, 0, UCODE + 1, 0, 0);
+	if (hypercall(SET_DEBUGREG, 7, 0x402, 0, 0))
+		wrong("an honest breakpoint was refused", 0);
+	PUT("\x90\x90\x0f\x05");
+	r = user_regs();
+	if (call_user(&r) != 1)
+		wrong("the breakpoint was not hit", last_vector);
+	hypercall(SET_DEBUGREG, 7, 0x400, 0, 0);
+	check_alive();
+}
+
+/* A data breakpoint on what MOV SS reads: #DB comes after the next one. */
+static void mov_ss(void)
+{
+	static const char *next[] = { "\x0f\x05", "\xcc\x90", "\xcd\x80",
+				      "\xf1\x90", "\x0f\x0b", "\x0f\x34",
+				      "\xcd\x03", "\xf4\x90" };
+	struct regs r;
+	u64 i, k;
+
+	*(u64 *)ustack = FLAT_SS;
+	hypercall(SET_DEBUGREG, 0, USTACK, 0, 0);
+	hypercall(SET_DEBUGREG, 7, 0x000f0402, 0, 0);	/* R/W, 4 bytes */
+	for (i = 0; i < ARRAY_SIZE(next); i++)
+		for (k = 0; k < 4; k++) {
+			if (k & 1) {		/* pop %ss has no 64-bit form */
+				PUT("\x8e\x17..");	/* mov (%rdi), %ss */
+				code[2] = next[i][0];
+				code[3] = next[i][1];
+			} else {
+				PUT("\x66\x8e\x17..");
+				code[3] = next[i][0];
+				code[4] = next[i][1];
+			}
+			r = user_regs();
+			r.rdi = USTACK;
+			r.rax = XEN_VERSION;
+			if (k & 2) {
+				r.cs = 0xe030;
+				r.rsp = (u64)stack + 8192;
+			}
+			r.rflags = i & 4 ? 0x302 : 0x202;
+			alarm(20 * MS);
+			run_user(&r);
+			arm();
+		}
+	hypercall(SET_DEBUGREG, 7, 0x400, 0, 0);
+	check_alive();
+}
+
+static void single_step(void)
+{
+	static const struct { const char *bytes; u64 len; } codes[] = {
+#define C(bytes) { bytes, sizeof(bytes) - 1 }
+		C("\x9d\x0f\x05\x90\x90"),		/* popf; syscall */
+		C("\x9d\x0f\x34\x90\x90"),		/* popf; sysenter */
+		C("\x9d\xcd\x80\x90\x90"),		/* popf; int 0x80 */
+		C("\x9d\xf4\x90"), C("\x9d\x0f\x0b"),	/* hlt, ud2 */
+		C("\x9d\xcc\x90"), C("\x9d\xf1\x90"),	/* int3, int1 */
+		C("\x9d\x0f\xa2\x90"), C("\x9d\x0f\x0bxen\x0f\xa2\x90"),
+		C("\x9d\x0f\x01\xf8\x90"), C("\x9d\xec\x90"),
+		C("\x9d\x48\xcf"), C("\x9d\x8e\xd0\x0f\x05"),
+#undef C
+	};
+	struct regs r;
+	u64 i, k;
+
+	for (k = 0; k < 2; k++)
+		for (i = 0; i < ARRAY_SIZE(codes); i++) {
+			put_code(codes[i].bytes, codes[i].len);
+			r = user_regs();
+			r.rsp = USTACK + 2048;
+			*(u64 *)(ustack + 2048) = 0x302;
+			r.rax = k ? XEN_VERSION : FLAT_SS;
+			if (k)
+				r.cs = 0xe030;
+			alarm(20 * MS);
+			run_user(&r);
+			arm();
+		}
+	PUT("\x90\x90");
+	r = user_regs();
+	r.rflags = 0x302;
+	if (call_user(&r) != 1)
+		wrong("a single step gave another vector", last_vector);
+	check_alive();
+}
+
+/* System calls and hypercalls with every flag there is. */
+static void flags(void)
+{
+	struct regs r;
+	u64 bit, k;
+
+	for (bit = 0; bit < 32; bit++)
+		for (k = 0; k < 2; k++) {
+			PUT("\x0f\x05\x0f\x0b");
+			r = user_regs();
+			r.rax = XEN_VERSION;
+			r.rflags = 0x202 | 1UL << bit;
+			if (k)
+				r.cs = 0xe030;
+			run_user(&r);
+			arm();
+			check_alive();
+		}
+}
+
+static void fpu(void)
+{
+	struct regs r;
+	u64 i, k;
+
+	hypercall(5, 1, 0, 0, 0);
+	PUT("\xdb\xe3\x0f\x05");		/* fninit */
+	r = user_regs();
+	if (call_user(&r) != 7)
+		wrong("no #NM after fpu_taskswitch(1)", last_vector);
+	hypercall(5, 0, 0, 0, 0);
+	r = user_regs();
+	if (call_user(&r) != SYSCALLED)
+		wrong("an FPU instruction traps", last_vector);
+	for (i = 0; i < rounds; i++) {
+		for (k = 0; k < sizeof(xstate); k += 8)
+			*(u64 *)(xstate + k) = rnd() % 3 ? 0 : rnd();
+		TRY(asm volatile("fxrstor64 %0" : : "m" (xstate)));
+		TRY(asm volatile("xrstor64 %0" : : "m" (xstate),
+				 "a" ((u32)rnd()), "d" ((u32)rnd())));
+		TRY(asm volatile("ldmxcsr %0" : : "m" (xstate)));
+		TRY(asm volatile("xsetbv" : : "a" ((u32)rnd() % 1024),
+				 "d" (rnd() % 2), "c" (rnd() % 2)));
+		TRY(asm volatile("fldcw %0\nfld1\nfldz\nfdivrp\nfwait"
+				 : : "m" (xstate)));
+		hypercall(XEN_VERSION, 0, 0, 0, 0);
+	}
+	TRY(asm volatile("fninit"));
+	check_alive();
+}
+
+/* ---- never giving up the CPU ---- */
+
+static void spin_masked(void)
+{
+	say("spinning\n");
+	shared->vcpu[0].upcall_mask = 1;
+	for (;;)
+		;
+}
+
+static void spin_user(void)
+{
+	struct regs r = user_regs();
+
+	say("spinning\n");
+	r.rflags = 2;
+	PUT("\xeb\xfe");
+	run_user(&r);
+}
+
+static void trap_storm(void)	/* a page fault handler that faults */
+{
+	struct trap one[2] = { { 14, 4, FLAT_CS, 0x2000 } };
+
+	say("spinning\n");
+	hypercall(SET_TRAP_TABLE, (u64)one, 0, 0, 0);
+	TRY(*(volatile u64 *)absent);
+}
+
+static void sleep_for_ever(void)
+{
+	say("spinning\n");
+	for (;;)
+		hypercall(SCHED_OP, 1, 0, 0, 0);
+}

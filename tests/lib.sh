@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the scripts here (bash): where things are, and how to get them.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TESTS=$TOP/tests
+BUILD=${BUILD:-$TOP/build}
+RIG=$BUILD/rig
+KERNELS=$BUILD/kernels
+TAGS="6.1 6.1-cloud 6.12 6.12-cloud"
+PATH=$PATH:/usr/sbin:/sbin
+export LC_ALL=C
+mkdir -p "$RIG" "$KERNELS"
+
+say() { echo "${0##*/}: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"
+	elif command -v sudo >/dev/null; then sudo "$@"
+	else die "only root can run: $* (run it as root, or install sudo)"; fi
+}
+
+# Fetch the package lists where there are none.
+apt_lists() {
+	apt-cache show busybox-static >/dev/null 2>&1 && return
+	say "fetching the package lists: apt-get update"
+	as_root apt-get -qq update || die "apt-get update failed"
+}
+
+apt_install() {
+	apt_lists
+	say "installing packages: $*"
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+		--no-install-recommends "$@" >"$RIG/apt.log" 2>&1 || {
+		tail -5 "$RIG/apt.log" >&2
+		die "apt-get install $* failed (log: $RIG/apt.log)"
+	}
+}
+
+# need COMMAND=PACKAGE...: install each package whose command is missing.
+need() {
+	local w p=()
+	for w; do
+		command -v "${w%%=*}" >/dev/null || p+=("${w#*=}")
+	done
+	[ ${#p[@]} = 0 ] || apt_install "${p[@]}"
+}
+
+is_tag() { case " $TAGS " in *" $1 "*) ;; *) return 1;; esac; }
+
+# kver TAG: the release of the unpacked kernel of that tag.
+kver() { cat "$KERNELS/$1/release" 2>/dev/null; }
+
+# once FILE COMMAND...: run it unless FILE is there, never twice at a time.
+once() {
+	local f=$1; shift
+	[ -e "$f" ] && return
+	mkdir -p "$(dirname "$f")"
+	(
+		flock 9
+		[ -e "$f" ] || "$@"
+	) 9>"$RIG/lock.$(echo "$f" | cksum | cut -d' ' -f1)"
+}
+
+# build_for TAG: lg.ko for that host; lg.ko's path is printed.
+build_for() {
+	local k r
+	k=$("$TESTS/fetch" --headers "$1") && r=$(kver "$1") || return
+	if [ -z "$RIG_BUILT" ]; then
+		make -s --no-print-directory -C "$TOP" module KDIR="$k" \
+			>"$RIG/module-$1.log" 2>&1 ||
+			{ tail -20 "$RIG/module-$1.log" >&2; die "lg.ko for $r does not build"; }
+	fi
+	echo "$BUILD/$r/lg.ko"
+}
+
+# guest_image TAG: path of the guest kernel, fetched or built.
+guest_image() {
+	if [ "$1" = own ]; then
+		[ -e "$BUILD/guest-kernel/bzImage" ] || "$TESTS/guest-kernel" >&2 || return
+		echo "$BUILD/guest-kernel/bzImage"
+	else
+		is_tag "$1" || die "'$1' is no kernel of ours; one of: own $TAGS"
+		"$TESTS/fetch" "$1" && echo "$KERNELS/$1/vmlinuz"
+	fi
+}
