@@ -114,8 +114,9 @@ else
 	install -d $(DESTDIR)/usr/src/lguest-$(VERSION)
 	cp -r $(X)/lg $(X)/include $(DESTDIR)/usr/src/lguest-$(VERSION)/
 	sed 's/@VERSION@/$(VERSION)/' $(X)/lg/dkms.conf >$(DESTDIR)/usr/src/lguest-$(VERSION)/dkms.conf
-	$(if $(DESTDIR),,book/need install && \
-		dkms install --force -m lguest -v $(VERSION) -k $(KVER))
+	$(if $(DESTDIR),,book/need install)
+	$(if $(DESTDIR),,-dkms remove -m lguest -v $(VERSION) --all >/dev/null 2>&1)
+	$(if $(DESTDIR),,dkms install --force -m lguest -v $(VERSION) -k $(KVER))
 endif
 	$(if $(DESTDIR),,-udevadm control --reload && kmod static-nodes \
 		--format=tmpfiles | grep lguest | systemd-tmpfiles --create -)

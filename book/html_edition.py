@@ -14,6 +14,7 @@ import shutil
 import subprocess
 
 from index import tokens
+from nw import tex_code
 
 QUOTE = re.compile(r'\[\[(.*?)\]\](?!\])')
 MACROS = r'''
@@ -176,8 +177,7 @@ class Edition:
         if not os.path.exists(base + '.svg'):
             with open(base + '.tex', 'w', encoding='utf-8') as f:
                 f.write(FIGURE % QUOTE.sub(
-                    lambda m: r'\texttt{' + m.group(1).replace('_', r'\_') + '}',
-                    picture))
+                    lambda m: r'\lgc{' + tex_code(m.group(1)) + '}', picture))
             for command in (['lualatex', '-interaction=batchmode',
                              '-halt-on-error', '-output-directory', cache,
                              base + '.tex'],
@@ -263,7 +263,7 @@ class Edition:
             text = re.sub(r'\\lgrun\{([\w.-]+)\}', self.run, text)
             text = text.replace('\\S\\ref', '§\\ref')
             text = QUOTE.sub(self.quoted, text)
-            text = re.sub(r'\\ref\{(.*?)\}', self.ref, text)
+            text = re.sub(r'\\(?:page)?ref\{(.*?)\}', self.ref, text)
             text = re.sub(r'\\label\{(.*?)\}', lambda m: self.hide(
                 f'<span id="{html.escape(m.group(1))}"></span>'), text)
             text = re.sub(r'\\begin\{pitfall\}\{(.*)\}', lambda m:

@@ -22,6 +22,7 @@ class Index:
         self.files = book.files_of()
         self.idents = {}        # name -> [piece, ...]
         self.home = {}          # (name, file) -> piece
+        self.elsewhere = {}     # name -> piece, seen from other files
         self._uses, self._defined = {}, {}
         self.tags = set()       # names of structs, unions and enums only
         if not book.roots:
@@ -60,6 +61,8 @@ class Index:
                 if piece not in self.idents.setdefault(name, []):
                     self.idents[name].append(piece)
                 self.home.setdefault((name, m.group(2)), piece)
+                if not m.group(2).endswith('/unit.c'):
+                    self.elsewhere.setdefault(name, piece)
         self.tags -= others
         for piece in code:
             text = USE.sub(' ', re.sub(r'(?s)/\*.*?\*/', ' ',
@@ -82,7 +85,7 @@ class Index:
             return None
         if (name, file) in self.home:
             return self.home[name, file]
-        return self.idents.get(name, [None])[0]
+        return self.elsewhere.get(name)
 
     def uses(self, name):
         return self._uses.get(name, [])

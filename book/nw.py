@@ -8,6 +8,9 @@ CHAPTER = re.compile(r'\\chapter\*?\{(.*)\}\s*$')
 DEFINE = re.compile(r'<<(.*)>>=\s*$')
 USE = re.compile(r'(?<!@)<<(.+?)(?<!@)>>')
 FILE = re.compile(r'[\w.+-]+(/[\w.+-]+)+$')
+TEX = {'\\': r'\textbackslash{}', '{': r'\{', '}': r'\}', '$': r'\$',
+       '&': r'\&', '%': r'\%', '#': r'\#', '_': r'\_',
+       '^': r'\textasciicircum{}', '~': r'\textasciitilde{}', ' ': '~'}
 
 
 class Piece:
@@ -127,3 +130,13 @@ def code_lines(piece, file):
         text = re.sub(r'(?m)^\s*#.*$', '', text)
     return sum(1 for l in text.split('\n')
                if l.strip() and not re.match(r'\s*<<.+>>\s*$', l))
+
+
+def tex(text):
+    return ''.join(TEX.get(c, c) for c in text)
+
+
+def tex_code(text):
+    """Code within prose: as tex(), but it may break after _ / and ,"""
+    text = tex(text).replace('~', ' ')
+    return re.sub(r'(\\_|/|,|->|\.)(?=\w)', r'\1\\allowbreak{}', text)

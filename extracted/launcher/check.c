@@ -32,29 +32,25 @@ static void tell(enum verdict v, const char *what, const char *fmt, ...)
 	if (v > worst)
 		worst = v;
 }
-static bool grep_file(const char *path, const char *start, const char *word)
-{
-	FILE *f = fopen(path, "re");
-	size_t size = 0, n = strlen(word);
-	bool found = false;
-	char *line = NULL;
 
-	while (f && !found && getline(&line, &size, f) > 0) {
-		if (strncmp(line, start, strlen(start)))
-			continue;
-		/* look for the word in the line */
-		for (char *s = line; !found && (s = strstr(s, word)); s++)
-			found = (s == line || strchr(" \t/[", s[-1])) &&
-				strchr(" \t\n].:", s[n]);
-	}
-	free(line);
+static bool grep_file(const char *path, const char *word)
+{
+	char text[8192] = " ";
+	FILE *f = fopen(path, "re");
+	size_t size = f ? fread(text + 1, 1, sizeof(text) - 3, f) : 0;
+
+	for (size_t i = 0; i <= size; i++)
+		if (text[i] == '\n' || text[i] == '\t')
+			text[i] = ' ';
+	text[size + 1] = ' ';
 	if (f)
 		fclose(f);
-	return found;
+	return strstr(text, word);
 }
+
 static bool cpu_flag(const char *flag)
 {
-	return grep_file("/proc/cpuinfo", "flags", flag);
+	return grep_file("/proc/cpuinfo", flag);
 }
 
 /* check the processor */
@@ -68,16 +64,16 @@ static void check_cpu(void)
 	else
 		__cpuid(0, a, name[0], name[2], name[1]);
 	/* judge it */
-	if (cpu_flag("fred"))
+	if (cpu_flag(" fred "))
 		tell(NO, "processor", "the host uses FRED, which is not "
 		     "supported yet: boot the host with fred=off");
-	else if (cpu_flag("tdx_guest") || (virtual && cpu_flag("sev_es")))
+	else if (cpu_flag(" tdx_guest ") || (virtual && cpu_flag(" sev_es ")))
 		tell(NO, "processor", "this is a confidential guest (SEV or "
 		     "TDX), where lguest cannot work: use another machine");
 	else
 		tell(strcmp((char *)name, "TCGTCGTCGTCG") ? UNTESTED : PROVEN,
 		     "processor", "%s%s", (char *)name,
-		     cpu_flag("la57") ? ", 5-level page tables" : "");
+		     cpu_flag(" la57 ") ? ", 5-level page tables" : "");
 }
 
 /* check the host's kernel */
@@ -92,7 +88,7 @@ static void check_kernel(void)
 	if (strcmp(u.machine, "x86_64"))
 		tell(NO, "kernel", "a kernel for %s: lguest needs a 64-bit "
 		     "x86 kernel", u.machine);
-	else if (grep_file("/sys/hypervisor/guest_type", "", "PV"))
+	else if (grep_file("/sys/hypervisor/guest_type", " PV "))
 		tell(NO, "kernel", "this host is a Xen PV guest itself, and "
 		     "Xen has the addresses that lguest needs: use a PVH "
 		     "guest as host");
@@ -103,12 +99,13 @@ static void check_kernel(void)
 		tell(major == 6 && (minor == 1 || minor == 12) ?
 		     PROVEN : UNTESTED, "kernel", "%s", u.release);
 }
+
 static void check_secure_boot(void)
 {
 	static const char lockdown[] = "/sys/kernel/security/lockdown";
 
-	if (grep_file(lockdown, "", "[integrity]") ||
-	    grep_file(lockdown, "", "[confidentiality]"))
+	if (grep_file(lockdown, " [integrity] ") ||
+	    grep_file(lockdown, " [confidentiality] "))
 		tell(UNTESTED, "Secure Boot", "on: the kernel loads only "
 		     "signed modules, so enrol DKMS's key (mokutil --import "
 		     "/var/lib/dkms/mok.pub, then reboot)");
@@ -120,19 +117,15 @@ static void check_secure_boot(void)
 /* check module and device */
 static void check_module(void)
 {
-	struct utsname u;
-	char deps[256];
-
-	uname(&u);
-	snprintf(deps, sizeof(deps), "/lib/modules/%s/modules.dep", u.release);
 	if (!access("/sys/module/lg", F_OK))
 		tell(PROVEN, "module", "lg is loaded");
-	else if (grep_file(deps, "", "lg.ko"))
+	else if (!system("/sbin/modinfo -n lg >/dev/null 2>&1"))
 		tell(PROVEN, "module", "lg is installed and loads by itself");
 	else
 		tell(NO, "module", "lg is not installed for this kernel: "
-		     "`make install`, or `insmod build/%s/lg.ko`", u.release);
+		     "`make install`, or `insmod` what `make` built");
 }
+
 static void check_device(void)
 {
 	if (!access(DEVICE, R_OK | W_OK))

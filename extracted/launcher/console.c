@@ -32,6 +32,7 @@ void console_restore(void)
 		tcsetattr(0, TCSADRAIN, &con.saved);
 	con.raw = false;
 }
+
 void console_raw(void)
 {
 	struct termios t;
@@ -53,6 +54,7 @@ static void open_stdio(void)
 		note("Ctrl-A x ends the guest");
 	console_raw();
 }
+
 static void open_pty(void)
 {
 	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
@@ -70,6 +72,7 @@ static void open_pty(void)
 	con.in = con.out = fd;
 	note("the console is %s", ptsname(fd));
 }
+
 static void open_log(const char *path)
 {
 	con.kind = LOG;
@@ -78,6 +81,7 @@ static void open_log(const char *path)
 		die(NO_RESOURCE, "cannot write the console to %s: %s", path,
 		    strerror(errno));
 }
+
 static void open_socket(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -99,6 +103,7 @@ static void open_socket(const char *path)
 	con.listener = fd;
 	con.path = path;
 }
+
 void console_open(const char *spec)
 {
 	if (!strcmp(spec, "pty"))
@@ -110,6 +115,7 @@ void console_open(const char *spec)
 	else
 		open_stdio();
 }
+
 void console_close(void)
 {
 	console_restore();
@@ -124,6 +130,7 @@ void console_attach(struct xencons *ring)
 	con.ring = ring;
 	con.in_prod = con.out_cons = 0;
 }
+
 static uint32_t to_print(void)
 {
 	uint32_t prod = __atomic_load_n(&con.ring->out_prod, __ATOMIC_ACQUIRE);
@@ -132,6 +139,7 @@ static uint32_t to_print(void)
 		con.out_cons = prod;
 	return prod - con.out_cons;
 }
+
 static uint32_t room_for_input(void)
 {
 	uint32_t cons = __atomic_load_n(&con.ring->in_cons, __ATOMIC_ACQUIRE);
@@ -149,6 +157,7 @@ static bool listening(void)
 		return poll(&p, 1, 0) >= 0 && !(p.revents & POLLHUP);
 	return con.out >= 0;
 }
+
 int console_poll(struct pollfd p[3])
 {
 	bool open = listening();
@@ -175,6 +184,7 @@ static void hang_up(void)
 	close(con.out);
 	con.in = con.out = -1;
 }
+
 static void print(void)
 {
 	uint32_t n = to_print();
@@ -198,6 +208,7 @@ static void put(uint8_t c)
 {
 	con.ring->in[con.in_prod++ % sizeof(con.ring->in)] = c;
 }
+
 static void type(uint8_t c)
 {
 	if (con.raw && !con.escape && c == 1) {
@@ -215,6 +226,7 @@ static void type(uint8_t c)
 	con.escape = false;
 	put(c);
 }
+
 static bool read_input(void)
 {
 	uint8_t keys[sizeof(con.ring->in)];
@@ -247,6 +259,7 @@ bool console_work(const struct pollfd p[3])
 		print();
 	return con.in >= 0 && p[1].fd >= 0 && p[1].revents && read_input();
 }
+
 void console_text(const char *text, size_t n)
 {
 	if (n > sizeof(((struct lg_run *)0)->message))
@@ -254,14 +267,17 @@ void console_text(const char *text, size_t n)
 	while (n && listening()) {
 		ssize_t done = write(con.out, text, n);
 
-		if (done < 0 && errno != EINTR && errno != EAGAIN)
+		if (done < 0 && errno != EINTR)
 			return;
-		if (done > 0) {
-			text += done;
-			n -= done;
-		}
+		if (done < 0)
+			continue;
+		text += done;
+		n -= done;
+		if (con.raw && text[-1] == '\n' && write(con.out, "\r", 1) < 0)
+			return;
 	}
 }
+
 void console_flush(void)
 {
 	struct pollfd p[3];

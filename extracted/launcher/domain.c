@@ -24,6 +24,7 @@ static void memory_create(struct domain *d, uint64_t bytes)
 	madvise(d->mem, size, MADV_HUGEPAGE);
 	madvise(d->mem, size, MADV_DONTFORK);
 }
+
 void domain_free(struct domain *d)
 {
 	munmap(d->mem, (d->frames + 1) << PAGE_SHIFT);
@@ -40,6 +41,7 @@ struct layout {
 	uint64_t end;		/* of the bootstrap area */
 	uint64_t used;		/* of all */
 };
+
 static uint64_t take(uint64_t *next, uint64_t bytes)
 {
 	uint64_t at = *next;
@@ -47,6 +49,7 @@ static uint64_t take(uint64_t *next, uint64_t bytes)
 	*next += PAGES(bytes);
 	return at;
 }
+
 static uint64_t chunks(uint64_t start, uint64_t bytes, int shift)
 {
 	return ((start + bytes - 1) >> shift) - (start >> shift) + 1;
@@ -57,6 +60,7 @@ static uint64_t count_tables(uint64_t start, uint64_t bytes)
 	return chunks(start, bytes, 39) + chunks(start, bytes, 30) +
 		chunks(start, bytes, 21);
 }
+
 static void stay_in_slot(uint64_t start, uint64_t bytes, const char *what)
 {
 	if (start >> 39 != (start + bytes - 1) >> 39)
@@ -64,6 +68,7 @@ static void stay_in_slot(uint64_t start, uint64_t bytes, const char *what)
 		    "512 GiB boundary: no kernel for Xen asks for that",
 		    what, start, bytes / MiB);
 }
+
 static void plan(struct layout *l, const struct image *img, uint64_t frames)
 {
 	uint64_t base = img->note[NOTE_VIRT_BASE];
@@ -106,6 +111,7 @@ static void plan(struct layout *l, const struct image *img, uint64_t frames)
 		l->initrd = take(&next, l->initrd_bytes);
 	l->used = next;
 }
+
 static void check_fit(const struct layout *l, const struct options *opt,
 		      uint64_t frames)
 {
@@ -187,6 +193,7 @@ static void load_kernel(struct domain *d, const struct image *img)
 			       img->note[NOTE_PADDR_OFFSET],
 			       img->elf.data + ph.p_offset, ph.p_filesz);
 }
+
 static void load_initrd(struct domain *d, const struct layout *l,
 			struct file *initrd)
 {

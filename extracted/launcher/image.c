@@ -37,6 +37,7 @@ struct file file_map(const char *path, const char *what)
 	close(fd);
 	return f;
 }
+
 void file_unmap(struct file *f)
 {
 	if (f->data)
@@ -51,6 +52,7 @@ struct packed {
 	uint8_t *out;
 	size_t out_size;
 };
+
 static bool unpack_gzip(struct packed *p)
 {
 	z_stream z = {
@@ -64,6 +66,7 @@ static bool unpack_gzip(struct packed *p)
 	inflateEnd(&z);
 	return ok;
 }
+
 static bool unpack_xz(struct packed *p)
 {
 	lzma_stream s = LZMA_STREAM_INIT;
@@ -79,6 +82,7 @@ static bool unpack_xz(struct packed *p)
 	lzma_end(&s);
 	return ok;
 }
+
 static bool unpack_zstd(struct packed *p)
 {
 	size_t frame = ZSTD_findFrameCompressedSize(p->in, p->in_size);
@@ -87,6 +91,7 @@ static bool unpack_zstd(struct packed *p)
 		ZSTD_decompress(p->out, p->out_size, p->in, frame) ==
 		p->out_size;
 }
+
 #define LZ4_BLOCK	(8 * MiB)
 
 static bool unpack_lz4(struct packed *p)
@@ -129,6 +134,7 @@ static const struct format {
 	{ "zstd", "\x28\xb5\x2f\xfd", 4, unpack_zstd },
 	{ 0 }
 };
+
 static const struct format *format_of(const char *path, const uint8_t *in)
 {
 	const struct format *f = formats;
@@ -141,6 +147,7 @@ static const struct format *format_of(const char *path, const uint8_t *in)
 		    "with CONFIG_KERNEL_*, or give the vmlinux", path);
 	return f;
 }
+
 static struct file unpack(const char *path, const uint8_t *in, size_t size)
 {
 	const struct format *f = format_of(path, in);
@@ -219,6 +226,7 @@ static void corrupt(const struct image *img, const char *what)
 	die(BAD_IMAGE, "%s: %s: no kernel is like that, so the file is "
 	    "corrupt", img->elf.path, what);
 }
+
 static void check_segment(struct image *img, const GElf_Phdr *ph)
 {
 	if (ph->p_offset > img->elf.size ||
@@ -251,6 +259,7 @@ static void need_pv_entry(const struct image *img)
 	    "  scripts/kconfig/merge_config.sh .config guest-kernel-config",
 	    img->elf.path);
 }
+
 static bool reserved(uint64_t va)
 {
 	int64_t top = (int64_t)va >> 47;
@@ -258,6 +267,7 @@ static bool reserved(uint64_t va)
 
 	return (top != 0 && top != -1) || (slot >= 256 && slot < 272);
 }
+
 static void check_layout(struct image *img)
 {
 	const uint64_t *note = img->note;
@@ -293,6 +303,7 @@ static Elf_Data *symbol_table(const struct image *img, GElf_Shdr *sh)
 			return elf_getdata(s, NULL);
 	return NULL;
 }
+
 const char *image_symbol(struct image *img, uint64_t addr, uint64_t *offset)
 {
 	GElf_Shdr sh;
@@ -340,6 +351,7 @@ void image_load(struct image *img, const char *path)
 	check_layout(img);
 	img->has_symbols = symbol_table(img, &(GElf_Shdr) { 0 });
 }
+
 void image_free(struct image *img)
 {
 	elf_end(img->handle);

@@ -18,13 +18,7 @@
 #define PAGES(bytes)	(((bytes) + PAGE_SIZE - 1) >> PAGE_SHIFT)
 
 enum exit_code {
-	OK,
-	BAD_USAGE,
-	BAD_HOST,
-	BAD_IMAGE,
-	NO_RESOURCE,
-	CRASHED,
-	INTERNAL,
+	OK, BAD_USAGE, BAD_HOST, BAD_IMAGE, NO_RESOURCE, CRASHED, INTERNAL,
 };
 
 /* types of the launcher */
@@ -33,6 +27,7 @@ struct options {
 	uint64_t memory;
 	bool verbose, quiet, check;
 };
+
 struct file {
 	const char *path;
 	uint8_t *data;
@@ -48,6 +43,7 @@ enum note {
 	NOTE_MOD_START_PFN = 16,
 	NR_NOTES,
 };
+
 struct image {
 	struct file elf;
 	void *handle;		/* of libelf */
@@ -56,12 +52,14 @@ struct image {
 	uint64_t first, last;	/* physical, of the loaded segments */
 	bool has_symbols;
 };
+
 struct domain {
 	uint8_t *mem;
 	uint64_t frames;
 	uint64_t rip, rsp, rsi, cr3;
 	struct xencons *console;
 };
+
 struct guest {
 	const struct options *opt;
 	struct image img;
@@ -81,10 +79,12 @@ _Noreturn void die(int code, const char *fmt, ...)
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress(const char *what, const char *path);
 void name_lock(const char *name);
+
 void options_parse(struct options *opt, int argc, char **argv);
 void options_check_memory(struct options *opt);
 void options_print(const struct options *opt);
 bool parse_size(const char *s, uint64_t *bytes);
+
 struct file file_map(const char *path, const char *what);
 void file_unmap(struct file *f);
 void image_load(struct image *img, const char *path);
@@ -95,6 +95,7 @@ static inline bool has_note(const struct image *img, enum note n)
 {
 	return img->notes >> n & 1;
 }
+
 void domain_build(struct domain *d, const struct options *opt,
 		  const struct image *img);
 void domain_free(struct domain *d);
@@ -103,10 +104,12 @@ static inline void *frame_at(const struct domain *d, uint64_t pfn)
 {
 	return d->mem + (pfn << PAGE_SHIFT);
 }
+
 #define DEVICE	"/dev/lguest"
 
 int device_open(void);
 void guest_start(struct guest *g);
+
 void console_open(const char *spec);
 void console_raw(void);
 void console_restore(void);
@@ -116,6 +119,7 @@ int console_poll(struct pollfd p[3]);
 bool console_work(const struct pollfd p[3]);
 void console_flush(void);
 void console_text(const char *text, size_t n);
+
 void report_death(struct guest *g);
 bool guest_read(const struct domain *d, uint64_t root, uint64_t va,
 		uint64_t *value);

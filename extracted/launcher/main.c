@@ -14,6 +14,7 @@ static void clean_up_and_die(int sig)
 	console_close();
 	raise(sig);
 }
+
 static void lend_terminal(int sig)
 {
 	int saved = errno;
@@ -23,6 +24,7 @@ static void lend_terminal(int sig)
 	console_raw();
 	errno = saved;
 }
+
 static void catch_signals(void)
 {
 	/* tables of signals */
@@ -82,6 +84,7 @@ static void boot(struct guest *g)
 	guest_start(g);
 	serve(g);
 }
+
 static bool wants_reboot(struct guest *g)
 {
 	if (g->run.exit != LG_EXIT_SHUTDOWN || g->run.reason != LG_REBOOT)

@@ -32,6 +32,7 @@ static const char usage[] =
 "On the terminal, Ctrl-A x ends the guest and Ctrl-A Ctrl-A sends a Ctrl-A.\n"
 "Exit status: 0 powered off, 1 usage, 2 host cannot, 3 bad kernel,\n"
 "4 resource, 5 guest crashed, 6 internal error.\n";
+
 static const struct option longs[] = {
 	{ "kernel",	required_argument, NULL, 'k' },
 	{ "initrd",	required_argument, NULL, 'i' },
@@ -65,6 +66,7 @@ bool parse_size(const char *s, uint64_t *bytes)
 	*bytes <<= 10 * ((unit - units) / 2 + 1);
 	return true;
 }
+
 static bool valid_name(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz"
@@ -72,6 +74,7 @@ static bool valid_name(const char *s)
 
 	return n && n <= 64 && !s[n] && *s != '.' && *s != '-';
 }
+
 static bool valid_console(const char *s)
 {
 	return !strcmp(s, "stdio") || !strcmp(s, "pty") ||
@@ -86,6 +89,7 @@ static bool has_word(const char *text, const char *name)
 			return true;
 	return false;
 }
+
 static void add_word(struct options *opt, const char *name, const char *value)
 {
 	const char *old = opt->append;
@@ -98,6 +102,7 @@ static void add_word(struct options *opt, const char *name, const char *value)
 		die(INTERNAL, "no memory for the command line");
 	opt->append = text;
 }
+
 static void describe_terminal(struct options *opt)
 {
 	const char *term = getenv("TERM");
@@ -129,6 +134,7 @@ static _Noreturn void answer(int c)
 		die(BAD_USAGE, "lguest --help lists the options");
 	exit(OK);
 }
+
 void options_parse(struct options *opt, int argc, char **argv)
 {
 	/* tables of the options' places */
@@ -188,6 +194,7 @@ static void print_quoted(const char *name, const char *s)
 			fputc(*s, stderr);
 	fputc('\'', stderr);
 }
+
 void options_print(const struct options *opt)
 {
 	fprintf(stderr, "lguest --memory %luK", opt->memory >> 10);
@@ -215,6 +222,7 @@ static uint64_t memory_available(void)
 		fclose(f);
 	return kib << 10;
 }
+
 void options_check_memory(struct options *opt)
 {
 	uint64_t least = LG_MIN_FRAMES * PAGE_SIZE / MiB;

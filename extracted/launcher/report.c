@@ -71,6 +71,7 @@ static bool follows_call(struct guest *g, uint64_t addr)
 	guest_read(&g->dom, r->cr3, (at & -8) + 8, &hi);
 	return (lo >> at % 8 * 8 & 0xff) == 0xe8;
 }
+
 static void print_backtrace(struct guest *g)
 {
 	const struct lg_regs *r = &g->run.regs;
@@ -87,21 +88,21 @@ static void print_backtrace(struct guest *g)
 }
 
 /* report a death */
+static const char *const reasons[] = {
+	[LG_REBOOT] = "it asked for a reboot",
+	[LG_SUSPEND] = "it asked to be suspended, and nobody could resume it",
+	[LG_CRASH] = "its kernel panicked; its own last words are above",
+	[LG_WATCHDOG] = "its watchdog barked",
+};
+
 static const char *cause(const struct lg_run *run)
 {
 	if (run->exit == LG_EXIT_DEAD)
 		return run->message;
-	switch (run->reason) {
-	case LG_CRASH:
-		return "its kernel panicked; its own last words are above";
-	case LG_SUSPEND:
-		return "it asked to be suspended, and nobody could resume it";
-	case LG_WATCHDOG:
-		return "its watchdog barked";
-	default:
-		return "it asked for a shutdown of an unknown kind";
-	}
+	return run->reason && run->reason <= LG_WATCHDOG ?
+		reasons[run->reason] : "it ended in an unknown way";
 }
+
 void report_death(struct guest *g)
 {
 	struct lg_run *run = &g->run;

@@ -21,6 +21,20 @@
 #include "xen.h"
 
 /* run a test in a child */
+/* tell the checkers how to die */
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0:exitcode=77";
+}
+
+const char *__ubsan_default_options(void)
+{
+	return "exitcode=77";
+}
+
 static int passed, failed;
 static char scratch[] = "/tmp/lguest-unit-XXXXXX";
 
@@ -33,6 +47,7 @@ static void expect(unsigned int statuses, const char *name,
 	if (!pid) {
 		dup2(open("messages", O_CREAT | O_TRUNC | O_RDWR, 0600), 2);
 		dup2(2, 1);
+		alarm(60);
 		test(arg);
 		exit(OK);
 	}
@@ -49,6 +64,7 @@ static void expect(unsigned int statuses, const char *name,
 	if (system("cat messages"))
 		exit(INTERNAL);
 }
+
 #define ONLY(code)	(1u << (code))
 
 #define CHECK(condition) do {						\
@@ -58,6 +74,7 @@ static void expect(unsigned int statuses, const char *name,
 		_exit(20);						\
 	}								\
 } while (0)
+
 static void save(const char *name, const void *data, size_t size)
 {
 	FILE *f = fopen(name, "w");
@@ -87,6 +104,7 @@ static void test_sizes(void *arg)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		CHECK(!parse_size(bad[i], &n));
 }
+
 static void parse(struct options *opt, const char *line)
 {
 	char *copy = strdup(line), *argv[16] = { "lguest" };
@@ -105,6 +123,7 @@ static void test_line(void *line)
 	options_print(&opt);
 	options_check_memory(&opt);
 }
+
 static void test_append(void *arg)
 {
 	struct options opt;
@@ -118,6 +137,7 @@ static void test_append(void *arg)
 	parse(&opt, "--console file=x -a console=tty0");
 	CHECK(!strcmp(opt.append, "console=tty0"));
 }
+
 static void test_options(void)
 {
 	expect(ONLY(OK), "sizes", test_sizes, NULL);
@@ -157,6 +177,7 @@ struct kernel {
 	uint8_t pad[0x1000 - 64 - 2 * 56 - 6 * 24];
 	uint8_t text[0x1000];
 };
+
 static const uint64_t values[NR_NOTES] = {
 	[NOTE_ENTRY] = BASE + LOADED + 16,
 	[NOTE_VIRT_BASE] = BASE,
@@ -208,6 +229,7 @@ static size_t squeeze_gzip(const void *in, size_t size, uint8_t *out)
 	deflateEnd(&z);
 	return z.total_out;
 }
+
 static size_t squeeze_lzma(const void *in, size_t size, uint8_t *out)
 {
 	lzma_stream s = LZMA_STREAM_INIT;
@@ -223,6 +245,7 @@ static size_t squeeze_lzma(const void *in, size_t size, uint8_t *out)
 	lzma_end(&s);
 	return s.total_out;
 }
+
 static size_t lz4_block(const char *in, size_t size, uint8_t *out)
 {
 	int n = LZ4_compress_default(in, (char *)out + 4, size, ROOM / 2);
@@ -230,6 +253,7 @@ static size_t lz4_block(const char *in, size_t size, uint8_t *out)
 	memcpy(out, &n, 4);
 	return n + 4;
 }
+
 static size_t squeeze(int format, const void *in, size_t size, uint8_t *out)
 {
 	size_t n = 0;
@@ -251,6 +275,7 @@ static size_t squeeze(int format, const void *in, size_t size, uint8_t *out)
 		return ZSTD_compress(out, ROOM, in, size, 3);
 	}
 }
+
 #define PAYLOAD	1024
 
 static size_t pack(int format, const struct kernel *k, uint8_t *out)
@@ -288,6 +313,7 @@ static void test_image(void *arg)
 	image_free(&img);
 	domain_free(&d);
 }
+
 static void image(unsigned int statuses, const char *name, const void *data,
 		  size_t size)
 {
@@ -295,6 +321,7 @@ static void image(unsigned int statuses, const char *name, const void *data,
 
 	expect(statuses, name, test_image, &b);
 }
+
 static void test_notes(struct kernel *k)
 {
 	for (int type = 1; type < NR_NOTES; type++) {
@@ -309,6 +336,7 @@ static void test_notes(struct kernel *k)
 	make_kernel(k, ALL_NOTES);
 	image(ONLY(OK), "all notes", k, KERNEL_SIZE);
 }
+
 #define FIELD(f)	offsetof(struct kernel, f), \
 			sizeof(((struct kernel *)0)->f)
 
@@ -355,6 +383,7 @@ static const struct lie {
 	{ "list crosses a slot", FIELD(notes[4].value), 0xfffffff000,
 	  BAD_IMAGE },
 };
+
 static uint32_t noise(void)
 {
 	static uint64_t state = 42;
@@ -362,6 +391,7 @@ static uint32_t noise(void)
 	state = state * 6364136223846793005 + 1442695040888963407;
 	return state >> 33;
 }
+
 static void test_noise(struct kernel *k)
 {
 	unsigned int any = ONLY(OK) | ONLY(BAD_IMAGE) | ONLY(NO_RESOURCE);
@@ -377,6 +407,7 @@ static void test_noise(struct kernel *k)
 	for (size_t size = 1; size < KERNEL_SIZE; size += 97)
 		image(ONLY(BAD_IMAGE), "a truncated vmlinux", k, size);
 }
+
 static void test_format(int format, struct kernel *k)
 {
 	unsigned int any = ONLY(OK) | ONLY(BAD_IMAGE) | ONLY(NO_RESOURCE);
@@ -402,6 +433,7 @@ static void test_format(int format, struct kernel *k)
 	file[0x202] = 0;
 	image(ONLY(BAD_IMAGE), "no header", file, size);
 }
+
 static void test_missing(void *path)
 {
 	struct image img;
@@ -452,6 +484,7 @@ static void *at(const struct domain *d, uint64_t va)
 	CHECK(entry && entry >> PAGE_SHIFT < d->frames);
 	return frame_at(d, entry >> PAGE_SHIFT) + va % PAGE_SIZE;
 }
+
 static void walk_domain(const struct domain *d, const struct image *img)
 {
 	const struct start_info *si = at(d, d->rsi);
@@ -484,8 +517,17 @@ static void walk_domain(const struct domain *d, const struct image *img)
 			frame_at(d, si->mod_start) : at(d, si->mod_start);
 
 		CHECK(si->mod_len == f.size && !memcmp(start, f.data, f.size));
+		CHECK((uint8_t *)start >= d->mem + img->last);
+	}
+	/* look at two hypercall stubs */
+	if (has_note(img, NOTE_HYPERCALL_PAGE)) {
+		const uint8_t *stub = at(d, img->note[NOTE_HYPERCALL_PAGE]);
+
+		CHECK(stub[23 * 32 + 3] == 0x50 && stub[23 * 32 + 5] == 23);
+		CHECK(stub[24 * 32 + 3] == 0xb8 && stub[24 * 32 + 4] == 24);
 	}
 }
+
 static void test_domain(void *line)
 {
 	struct options opt;
@@ -501,6 +543,7 @@ static void test_domain(void *line)
 	image_free(&img);
 	domain_free(&d);
 }
+
 static void test_domains(int argc, char **argv)
 {
 	static const uint32_t optional[] = { 0, 1 << NOTE_INIT_P2M,
@@ -605,6 +648,7 @@ static int client(void)
 	work();
 	return fd;
 }
+
 static void test_socket(void *arg)
 {
 	struct xencons *ring = calloc(1, sizeof(*ring));
@@ -631,6 +675,7 @@ static void test_socket(void *arg)
 	console_close();
 	CHECK(access("socket", F_OK) < 0);
 }
+
 static void test_keys(void *keys)
 {
 	struct xencons *ring = calloc(1, sizeof(*ring));
@@ -655,6 +700,7 @@ static void test_death_in_raw_mode(void *keys)
 	console_open("stdio");
 	die(NO_RESOURCE, "on purpose");
 }
+
 static void test_terminal(void *keys)
 {
 	struct termios t;
@@ -682,6 +728,7 @@ static void test_name_free(void *arg)
 {
 	name_lock("unit");
 }
+
 static void test_names(void)
 {
 	int pipes[2], status;

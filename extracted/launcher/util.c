@@ -20,6 +20,7 @@ static void say(const char *fmt, va_list ap)
 	vfprintf(stderr, fmt, ap);
 	fprintf(stderr, "\n");
 }
+
 void note(const char *fmt, ...)
 {
 	va_list ap;
@@ -29,6 +30,7 @@ void note(const char *fmt, ...)
 		say(fmt, ap);
 	va_end(ap);
 }
+
 void die(int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -48,6 +50,7 @@ static void tell_progress(int sig)
 	if (!quiet && write(2, doing, strlen(doing)) > 0)
 		alarm(5);
 }
+
 void progress(const char *what, const char *path)
 {
 	struct sigaction sa = { .sa_handler = tell_progress,

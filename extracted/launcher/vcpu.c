@@ -19,10 +19,10 @@ int device_open(void)
 		    "join the group that `ls -l " DEVICE "` shows "
 		    "(usermod -aG GROUP USER, then log in again)");
 	if (fd < 0)
-		die(BAD_HOST, "cannot open " DEVICE " (%s), so the module lg "
-		    "is not there: `make install` installs it, `modprobe lg` "
-		    "loads it, and `dmesg` says why it would not load",
-		    strerror(errno));
+		die(BAD_HOST, "cannot open " DEVICE " (%s): the module lg is "
+		    "not there, or refused this host. `make install` installs "
+		    "it, `modprobe lg` loads it, `lguest --check` and `dmesg` "
+		    "say what is wrong", strerror(errno));
 	/* compare the interface's number */
 	if (ioctl(fd, LG_INFO, &info) < 0)
 		die(BAD_HOST, DEVICE " does not answer as the module lg does (%s): "

@@ -6,6 +6,7 @@
 #include <linux/slab.h>
 #include <linux/cc_platform.h>
 #include <xen/xen.h>
+#include <asm/tsc.h>
 #include "lg.h"
 #include "host.h"
 
@@ -134,8 +135,11 @@ static int lg_open(struct inode *inode, struct file *file)
 
 static void vm_free(struct lg_vm *vm)
 {
-	if (vm->vcpu)
+	if (vm->vcpu) {
+		/* Shadow pages in use hang from the roots only. */
+		lg_drop_all(vm->vcpu);
 		lg_vcpu_free(vm->vcpu);
+	}
 	lg_event_free(vm);
 	lg_shadow_free(vm);
 	lg_memory_free(vm);
@@ -216,12 +220,14 @@ static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 		return -EPERM;
 	if (!mutex_trylock(&v->lock))
 		return -EBUSY;
-	/* run with a fresh answer */
-	run = kzalloc(sizeof(*run), GFP_KERNEL_ACCOUNT);
-	if (!run) {
-		err = -ENOMEM;
+	err = -ESRCH;
+	if (v->dead)
 		goto out;
-	}
+	/* run with a fresh answer */
+	err = -ENOMEM;
+	run = kzalloc(sizeof(*run), GFP_KERNEL_ACCOUNT);
+	if (!run)
+		goto out;
 	err = lg_run(v, run);
 	if (!err && copy_to_user(arg, run, sizeof(*run)))
 		err = -EFAULT;
@@ -298,6 +304,8 @@ static const char *unsupported(void)
 		return "this machine is an SEV-ES/SNP guest";
 	if (boot_cpu_has(X86_FEATURE_TDX_GUEST))
 		return "this machine is a TDX guest";
+	if (!tsc_khz)
+		return "the CPU's TSC is not calibrated";
 	if (!boot_cpu_has(X86_FEATURE_NX) || !boot_cpu_has(X86_FEATURE_SYSCALL))
 		return "the CPU lacks NX or SYSCALL";
 	return NULL;
@@ -344,6 +352,9 @@ static int __init lg_init(void)
 		pr_err("lguest: cannot run here: %s\n", why);
 		return -ENODEV;
 	}
+	if (check_tsc_unstable())
+		pr_warn("lguest: the host distrusts its TSC: "
+			"guest clocks may step\n");
 	err = copy_text();
 	if (!err)
 		err = misc_register(&lg_device);

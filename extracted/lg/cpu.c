@@ -57,17 +57,20 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 	wrmsrl(MSR_CSTAR, (u64)v->block + lg_off_syscall32);
 	wrmsrl(MSR_SYSCALL_MASK, X86_EFLAGS_IF | X86_EFLAGS_TF |
 	       X86_EFLAGS_DF | X86_EFLAGS_NT | X86_EFLAGS_AC);
-		/* forbid SYSENTER */
-		if (boot_cpu_has(X86_FEATURE_SEP)) {
-			rdmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
-			wrmsrl(MSR_IA32_SYSENTER_CS, 0);
-		}
+	/* forbid SYSENTER */
+	if (boot_cpu_has(X86_FEATURE_SEP)) {
+		rdmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
+		wrmsrl(MSR_IA32_SYSENTER_CS, 0);
+	}
 	/* exchange XCR0 */
 	if (boot_cpu_has(X86_FEATURE_XSAVE)) {
 		h->xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 		if (v->xcr0 != h->xcr0)
 			xsetbv(XCR_XFEATURE_ENABLED_MASK, v->xcr0);
 	}
+	/* let the guest's TS have its effect */
+	if (v->cr0 & X86_CR0_TS)
+		write_cr0(read_cr0() | X86_CR0_TS);
 	/* silence the sampling hardware */
 	/* PEBS would write the host's buffer through the guest's tables. */
 	h->pebs = 0;
@@ -88,7 +91,7 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 	}
 	/* overwrite the processor's buffers */
 	/* As the host does before it returns to a user (MDS and its kin). */
-	if (boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA)) {
+	if (host_clears_buffers()) {
 		static const u16 ds = __KERNEL_DS;
 
 		asm volatile("verw %0" : : "m" (ds) : "cc");
@@ -100,12 +103,19 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 {
 	unsigned long dr6;
 
-	v->cr2 = native_read_cr2();
+	/* read cr2 after a page fault */
+	if (v->d->trap == X86_TRAP_PF)
+		v->cr2 = native_read_cr2();
+	if (v->cr0 & X86_CR0_TS)
+		write_cr0(read_cr0() & ~X86_CR0_TS);
+	/* read and clear the debug status */
 	if (v->d->trap == X86_TRAP_DB) {
 		get_debugreg(dr6, 6);
 		v->dr[6] = dr6;
-		set_debugreg(DR6_RESERVED, 6);
 	}
+	/* One dropped in ring 0 has left its bits, too (switcher.S, debug). */
+	if (v->d->trap == X86_TRAP_DB || v->d->dr7 & 0xff)
+		set_debugreg(DR6_RESERVED, 6);
 	/* put back what could be told apart */
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();

@@ -120,24 +120,24 @@ static void guest_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 		r[2] |= BIT(31);	/* a hypervisor is present */
 		r[3] &= L1_EDX;
 		break;
-		/* mask leaves 2 to 13 */
-		case 4:
-			r[0] &= 0x3fff;
-			break;
-		case 7:
-			r[0] = sub ? r[0] & L7_1_EAX : min(r[0], 1u);
-			r[1] &= sub ? 0 : L7_EBX;
-			if (!(cr4_read_shadow() & X86_CR4_FSGSBASE))
-				r[1] &= ~BIT(0);
-			r[2] &= sub ? 0 : L7_ECX;
-			r[3] &= sub ? 0 : L7_EDX;
-			break;
-		case 0xd:
-			cpuid_xsave(v, sub, r);
-			break;
-		case 2:
-		case 0x80000002 ... 0x80000006:
-			break;
+	/* mask leaves 2 to 13 */
+	case 4:
+		r[0] &= 0x3fff;
+		break;
+	case 7:
+		r[0] = sub ? r[0] & L7_1_EAX : min(r[0], 1u);
+		r[1] &= sub ? 0 : L7_EBX;
+		if (!(cr4_read_shadow() & X86_CR4_FSGSBASE))
+			r[1] &= ~BIT(0);
+		r[2] &= sub ? 0 : L7_ECX;
+		r[3] &= sub ? 0 : L7_EDX;
+		break;
+	case 0xd:
+		cpuid_xsave(v, sub, r);
+		break;
+	case 2:
+	case 0x80000002 ... 0x80000006:
+		break;
 	/* mask the extended leaves */
 	case 0x80000001:
 		r[2] &= E1_ECX;
@@ -381,10 +381,10 @@ bool lg_emulate(struct lg_vcpu *v)
 	case 0xec ... 0xef:
 		port_io(v, code[i], code[i + 1], small);
 		break;
-		/* pass over cli and sti */
-		case 0xfa:		/* cli, sti: the mask is vcpu_info's; and */
-		case 0xfb:		/* this_cpu_cmpxchg16b_emu brackets with them */
-			break;
+	/* pass over cli and sti */
+	case 0xfa:		/* cli, sti: the mask is vcpu_info's; and */
+	case 0xfb:		/* this_cpu_cmpxchg16b_emu brackets with them */
+		break;
 	case 0x0f:
 		if (!two_byte(v, code + i + 1, rex, &len))
 			return false;

@@ -30,6 +30,17 @@ static inline bool host_has_fred(void)
 #endif
 }
 
+/* ask whether the host clears buffers */
+static inline bool host_clears_buffers(void)
+{
+#ifdef X86_FEATURE_CLEAR_CPU_BUF
+	if (boot_cpu_has(X86_FEATURE_CLEAR_CPU_BUF))
+		return true;
+#endif
+	return boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA) ||
+	       boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA);
+}
+
 /* name what must be off */
 #ifdef X86_CR4_LAM_SUP
 #define HOST_CR4_LAM	X86_CR4_LAM_SUP

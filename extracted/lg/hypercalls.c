@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The Xen PV hypercalls that a Linux domU makes. */
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <xen/interface/callback.h>
@@ -12,7 +12,7 @@
 #include <xen/interface/version.h>
 #include "lg.h"
 
-#define MAX_CALLS	4096	/* of one multicall; Linux makes at most 32 */
+#define MAX_CALLS	256	/* of one multicall; Linux makes at most 32 */
 
 /* a call and its arguments */
 struct call {
@@ -368,14 +368,18 @@ static long multicall(struct lg_vcpu *v, u64 list, u64 count)
 		u64 at = list + i * sizeof(e);
 		struct call c;
 
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		if (lg_read(v, at, &e, sizeof(e)))
 			return -EFAULT;
 		/* make the call of this entry */
 		c.nr = e.op;
 		memcpy(c.arg, e.args, sizeof(c.arg));
-		/* Neither a call of many calls nor a change of the frame. */
-		if (c.nr == __HYPERVISOR_multicall || c.nr == __HYPERVISOR_iret)
-			e.result = -EINVAL;
+		/* These use or restart the instruction's own frame. */
+		if (c.nr == __HYPERVISOR_multicall ||
+		    c.nr == __HYPERVISOR_console_io ||
+		    c.nr == __HYPERVISOR_iret)
+			e.result = -ENOSYS;
 		else
 			e.result = one_call(v, &c);
 		if (lg_write(v, at + offsetof(struct multicall_entry, result),
@@ -426,8 +430,12 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 	/* answer all other calls */
 	case __HYPERVISOR_multicall:
 		return multicall(v, a[0], a[1]);
+	/* answer calls about timers and text */
 	case __HYPERVISOR_set_timer_op:
-		return lg_timer_set(v, a[0]);
+		if (a[0])
+			return lg_timer_set(v, a[0]);
+		lg_timer_stop(v);
+		return 0;
 	case __HYPERVISOR_xen_version:
 		return xen_version(v, a[0], a[1]);
 	case __HYPERVISOR_console_io:

@@ -21,7 +21,6 @@
 /* sizes and bits of the module */
 #define LG_SLOT_BASE	0xffff800000000000UL	/* PML4 slot 256 */
 #define LG_SLOT_END	0xffff880000000000UL	/* past slot 271 */
-#define LG_BLOCK_SIZE	(2UL << 20)
 #define LG_VM_SIZE	(1UL << 30)
 
 #define LG_DR7_FIXED	0x400	/* bit 10 of DR7 is always 1 */
@@ -52,6 +51,7 @@ struct lg_data {
 	u8 nmi, mce;			/* came while in the switcher */
 	u32 unused;
 	u64 dr7;
+	u64 resume, nmi_rip, mce_rip;	/* where to go on in ring 0 */
 	/* tables and stacks of the switcher */
 	struct desc_ptr gdtr __aligned(16);
 	struct desc_ptr tgdtr __aligned(16);
@@ -76,7 +76,6 @@ struct lg_callback {
 struct lg_port {
 	u8 type;		/* EVTCHNSTAT_* */
 	u8 virq;
-	u16 vcpu;
 	struct eventfd_ctx *notify;
 };
 
@@ -105,7 +104,6 @@ struct lg_vm {
 	struct lg_port ports[LG_NR_PORTS];
 
 	u64 tsc_start;			/* TSC of guest time 0 */
-	ktime_t time_start;
 	struct lg_stats stats;
 	struct lg_vcpu *vcpu;		/* set once, at the end of creation */
 };
@@ -127,6 +125,7 @@ struct lg_vcpu {
 	/* fields for the processor's state */
 	bool user;			/* guest is in user mode */
 	bool halted;
+	bool dead;			/* lg_kill was here: never again */
 	u64 cr2;
 	u64 kernel_cr3, user_cr3;	/* guest frames of the two roots */
 	u64 *kernel_root, *user_root;	/* their shadows (PML4) */
@@ -194,7 +193,6 @@ int lg_walk(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
 bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error);
 int lg_shadow_init(struct lg_vcpu *v);
 void lg_shadow_free(struct lg_vm *vm);
-void lg_shadow_roots(struct lg_vcpu *v);
 void lg_drop_user(struct lg_vcpu *v);
 void lg_drop_all(struct lg_vcpu *v);
 void lg_drop_page(struct lg_vcpu *v, u64 va);

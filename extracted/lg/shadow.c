@@ -143,6 +143,18 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 		table[pt_index(va, 0)] = 0;
 }
 
+/* set accessed and dirty */
+/* As the CPU would; false: the entry has changed since it was read. */
+static bool mark(u64 *slot, u64 *entry, u64 bits)
+{
+	u64 old = *entry;
+
+	if ((old & bits) == bits)
+		return true;
+	*entry |= bits;
+	return cmpxchg64(slot, old, *entry) == old;
+}
+
 /* walk the guest's tables */
 static int descend(struct lg_vcpu *v, u64 va, u64 *slot[4], u64 entry[4])
 {
@@ -177,18 +189,6 @@ u64 *lg_slot(struct lg_vcpu *v, u64 va)
 	u64 *slot[4], entry[4];
 
 	return descend(v, va, slot, entry) ? NULL : slot[0];
-}
-
-/* set accessed and dirty */
-/* As the CPU would; false: the entry has changed since it was read. */
-static bool mark(u64 *slot, u64 *entry, u64 bits)
-{
-	u64 old = *entry;
-
-	if ((old & bits) == bits)
-		return true;
-	*entry |= bits;
-	return cmpxchg64(slot, old, *entry) == old;
 }
 
 /*

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include <linux/linkage.h>
-#include <asm/asm.h>
 #include <asm/nospec-branch.h>
 #include <linux/objtool.h>
 #include <asm/msr-index.h>
@@ -8,6 +7,20 @@
 
 #define DATA(off)	(lg_switcher + LG_P_DATA * 4096 + (off))(%rip)
 #define HOST(off)	(lg_switcher + LG_P_HOST * 4096 + (off))(%rip)
+
+/* return to ring 0 without iretq */
+/*
+ * Return to ring 0 from an IST stack that holds just the CPU's frame.  No
+ * iretq: that would unblock NMIs, and the host must take the one that is
+ * noted, by int $2, before the next may come.
+ */
+.macro resume slot
+	pushq	16(%rsp)
+	popfq
+	popq	DATA(\slot)
+	movq	16(%rsp), %rsp
+	jmp	*DATA(\slot)
+.endm
 
 	.section .lg_switcher, "a"
 	.balign 4096
@@ -93,7 +106,9 @@ save:
 /* leave for the host */
 leave:
 	/* save selectors and bases */
-		cld
+		/* No flag of the guest's comes in: AC would switch SMAP off. */
+		pushq	$2
+		popfq
 		movw	%ds, DATA(LG_D_DS)
 		movw	%es, DATA(LG_D_ES)
 		movw	%fs, DATA(LG_D_FS)
@@ -117,11 +132,7 @@ abort:
 	1:	lgdt	DATA(LG_D_TGDTR)
 		movq	DATA(LG_D_HOST_CR3), %rax
 		movq	%rax, %cr3
-		movq	DATA(LG_D_HOST_CR4), %rax
-		cmpq	DATA(LG_D_CR4), %rax
-		je	1f
-		movq	%rax, %cr4
-	1:	movq	HOST(LG_H_RSP), %rsp
+		movq	HOST(LG_H_RSP), %rsp
 	/* load the host's GS base */
 	/* The selectors first: loading %gs clears its base. */
 		xorl	%eax, %eax
@@ -156,10 +167,7 @@ from_ring0:
 		leaq	segments_loaded(%rip), %rax
 		cmpq	%rax, 24(%rsp)
 		jae	1f
-		/* Load the null selector instead: the same instruction, %eax = 0. */
-		xorl	%eax, %eax
-		addq	$24, %rsp
-		iretq
+		jmp	retry
 	/* turn a fault of iretq into an exit */
 	1:	leaq	to_guest(%rip), %rax
 		cmpq	%rax, 24(%rsp)
@@ -186,24 +194,30 @@ unmaskable:
 	testb	$3, 24(%rsp)
 	jnz	ist_from_guest
 	pushq	%rax
-	cmpb	$2, 8(%rsp)
-	je	1f
-	movb	$1, DATA(LG_D_MCE)
-	jmp	2f
-1:	movb	$1, DATA(LG_D_NMI)
 	/* turn round if on the way in */
 	/* On the way in: turn round, or the host would wait for it. */
-	2:	leaq	enter_window(%rip), %rax
+		/* On the way in: turn round, or the host would wait for it. */
+		leaq	enter_window(%rip), %rax
 		cmpq	%rax, 24(%rsp)
-		jb	3f
+		jb	1f
 		leaq	to_guest(%rip), %rax
-		cmpq	%rax, 24(%rsp)
-		ja	3f
-		leaq	abort_entry(%rip), %rax
-		movq	%rax, 24(%rsp)
-3:	popq	%rax
-	addq	$16, %rsp
-	iretq
+		cmpq	24(%rsp), %rax
+		jae	3f
+	/* set the flag and go on */
+	1:	popq	%rax
+		cmpb	$2, (%rsp)
+		leaq	16(%rsp), %rsp
+		jne	2f
+		movb	$1, DATA(LG_D_NMI)
+		resume	LG_D_NMI_RIP
+	2:	movb	$1, DATA(LG_D_MCE)
+		resume	LG_D_MCE_RIP
+	/* set the flag and give up */
+	3:	cmpb	$2, 8(%rsp)
+		jne	4f
+		movb	$1, DATA(LG_D_NMI)
+		jmp	abort_entry
+	4:	movb	$1, DATA(LG_D_MCE)
 
 /* turn round on the way in */
 abort_entry:
@@ -219,7 +233,7 @@ debug:
 	jne	1f
 	/* #DB of a MOV SS shadow, delivered on the first line of syscall64. */
 	addq	$16, %rsp
-	iretq
+	resume	LG_D_RESUME
 	/* give up on a double fault */
 	1:	orq	$LG_TRAP_BUG, (%rsp)
 		popq	DATA(LG_D_TRAP)
@@ -246,8 +260,22 @@ enter:
 	movl	%eax, %ss
 	lidt	DATA(LG_D_IDTR)
 enter_window:
+	jmp	1f
+	/* try again with a null selector */
+		/*
+		 * A selector that will not load: the same instruction again, with the
+		 * null one.  An NMI that came in between turns us round here; one
+		 * that comes from here on finds us in the window.
+		 */
+	retry:	cmpb	$0, DATA(LG_D_NMI)
+		jne	abort_entry
+		movq	24(%rsp), %rax
+		movq	%rax, DATA(LG_D_RESUME)
+		leaq	DATA(LG_D_REGS), %rsp
+		xorl	%eax, %eax
+		jmp	*DATA(LG_D_RESUME)
 	/* change CR4, the root and the stack */
-		movq	DATA(LG_D_CR4), %rax
+	1:	movq	DATA(LG_D_CR4), %rax
 		cmpq	DATA(LG_D_HOST_CR4), %rax
 		je	1f
 		movq	%rax, %cr4
@@ -302,7 +330,6 @@ enter_window:
 to_guest:
 	iretq
 	.balign 16
-lg_switcher_last:
 SYM_DATA_END_LABEL(lg_switcher, SYM_L_GLOBAL, lg_switcher_end)
 
 /* sections outside the copied text */
@@ -329,7 +356,7 @@ SYM_FUNC_START(lg_enter)
 	pushq	%r15
 	leaq	1f(%rip), %rax
 	pushq	%rax
-	pushq	$0
+	pushq	%rdi
 	subq	$32, %rsp
 	sgdt	(%rsp)
 	sidt	16(%rsp)
@@ -349,7 +376,12 @@ SYM_FUNC_START(lg_enter)
 	/* come back on the host's tables */
 	1:	ANNOTATE_NOENDBR
 		lgdt	(%rsp)
-		addq	$48, %rsp
+		movq	32(%rsp), %rdi
+		movq	(LG_P_DATA * 4096 + LG_D_HOST_CR4)(%rdi), %rax
+		cmpq	(LG_P_DATA * 4096 + LG_D_CR4)(%rdi), %rax
+		je	2f
+		movq	%rax, %cr4
+	2:	addq	$48, %rsp
 		popq	%r15
 		popq	%r14
 		popq	%r13

@@ -16,7 +16,6 @@
 
 /* selectors */
 /* Selectors; the user ones are fixed by the Xen ABI. */
-#define LG_RESERVED	0xe000
 #define LG_CS		0xe008
 #define LG_SS		0xe010
 #define LG_USER_CS32	0xe023
@@ -47,7 +46,6 @@
 #define LG_D_SCRATCH	464
 #define LG_D_FS_BASE	472
 #define LG_D_GS_BASE	480
-#define LG_D_KGS_BASE	488
 #define LG_D_DS		496
 #define LG_D_ES		498
 #define LG_D_FS		500
@@ -56,9 +54,12 @@
 #define LG_D_NMI	506
 #define LG_D_MCE	507
 #define LG_D_DR7	512
-#define LG_D_GDTR	528
-#define LG_D_TGDTR	544
-#define LG_D_IDTR	560
+#define LG_D_RESUME	520
+#define LG_D_NMI_RIP	528
+#define LG_D_MCE_RIP	536
+#define LG_D_GDTR	544
+#define LG_D_TGDTR	560
+#define LG_D_IDTR	576
 
 /* Offsets in the host page. */
 #define LG_H_RSP	0

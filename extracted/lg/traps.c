@@ -39,9 +39,9 @@ static void bounce(struct lg_vcpu *v, u64 address, bool mask, bool has_error,
 		cs &= ~3ULL;
 	frame[n++] = d->rip;
 	frame[n++] = cs | (u64)masked << 32;
-		/* show the mask as the interrupt flag */
-		frame[n++] = (d->rflags & ~X86_EFLAGS_IF) |
-			     (masked ? 0 : X86_EFLAGS_IF);
+	/* show the mask as the interrupt flag */
+	frame[n++] = (d->rflags & ~X86_EFLAGS_IF) |
+		     (masked ? 0 : X86_EFLAGS_IF);
 	frame[n++] = d->rsp;
 	frame[n++] = d->ss;
 	/* write it with the kernel's rights */
@@ -146,9 +146,27 @@ static bool software_interrupt(struct lg_vcpu *v)
 	return true;
 }
 
+/* see whether the guest forbids this int */
+/* Our gates let these three through; the guest's own may not. */
+static bool forbidden_int(struct lg_vcpu *v, unsigned int vector)
+{
+	const struct lg_trap *t = &v->traps[vector];
+
+	if (!v->user || (vector != X86_TRAP_BP && vector != X86_TRAP_OF &&
+			 vector != 0x80))
+		return false;
+	return !t->set || (t->flags & 3) != 3;
+}
+
 /* handle an exception */
 static void exception(struct lg_vcpu *v, unsigned int vector)
 {
+	/* refuse a forbidden int */
+	if (forbidden_int(v, vector)) {
+		v->d->rip -= vector == 0x80 ? 2 : 1;
+		lg_inject(v, X86_TRAP_GP, vector * 8 + 2);
+		return;
+	}
 	switch (vector) {
 	case X86_TRAP_PF:
 		page_fault(v);
@@ -160,6 +178,10 @@ static void exception(struct lg_vcpu *v, unsigned int vector)
 	case X86_TRAP_UD:
 		if (lg_forced_cpuid(v))
 			return;
+		break;
+	/* clear TS, end at a double fault */
+	case X86_TRAP_NM:	/* the ABI: delivery itself clears TS */
+		v->cr0 &= ~X86_CR0_TS;
 		break;
 	case X86_TRAP_DF:
 		lg_kill(v, "Traps and interrupts", "double fault at %llx",
@@ -186,7 +208,11 @@ void lg_handle_exit(struct lg_vcpu *v)
 {
 	u64 trap = v->d->trap;
 
-	if (trap & LG_TRAP_BUG)
+	/* end a guest for what must not happen */
+	if (v->d->rflags & X86_EFLAGS_VM)
+		lg_kill(v, "NMIs and what can go wrong",
+			"the CPU was in virtual-8086 mode, which long mode does not have");
+	else if (trap & LG_TRAP_BUG)
 		lg_kill(v, "NMIs and what can go wrong",
 			"the switcher faulted: vector %llu, error code %llx, at %llx",
 			trap & 255, v->d->error, v->d->rip);

@@ -28,6 +28,9 @@ static_assert(offsetof(struct lg_data, ldt) == LG_D_LDT);
 static_assert(offsetof(struct lg_data, nmi) == LG_D_NMI);
 static_assert(offsetof(struct lg_data, mce) == LG_D_MCE);
 static_assert(offsetof(struct lg_data, dr7) == LG_D_DR7);
+static_assert(offsetof(struct lg_data, resume) == LG_D_RESUME);
+static_assert(offsetof(struct lg_data, nmi_rip) == LG_D_NMI_RIP);
+static_assert(offsetof(struct lg_data, mce_rip) == LG_D_MCE_RIP);
 static_assert(offsetof(struct lg_data, gdtr) == LG_D_GDTR);
 static_assert(offsetof(struct lg_data, tgdtr) == LG_D_TGDTR);
 static_assert(offsetof(struct lg_data, idtr) == LG_D_IDTR);
@@ -84,23 +87,19 @@ static void set_gates(struct lg_vcpu *v, gate_desc *idt)
 /* fill the reserved descriptors */
 static void set_descriptors(struct lg_vcpu *v)
 {
-	struct desc_struct *r = v->reserved;
+	u64 *r = (u64 *)v->reserved;
 	/* find the TSS and the LDT */
 	u64 tss = (u64)v->block + LG_P_DATA * PAGE_SIZE +
 		  offsetof(struct lg_data, tss);
 	u64 ldt = (u64)v->block + LG_P_LDT * PAGE_SIZE;
 
-	r[(LG_CS & 0xfff) / 8] = (struct desc_struct)
-		GDT_ENTRY_INIT(0xa09b, 0, 0xfffff);
-	r[(LG_SS & 0xfff) / 8] = (struct desc_struct)
-		GDT_ENTRY_INIT(0xc093, 0, 0xfffff);
-	/* describe the guest's three segments */
-	r[(LG_USER_CS32 & 0xfff) / 8] = (struct desc_struct)
-		GDT_ENTRY_INIT(0xc0fb, 0, 0xfffff);
-	r[(LG_USER_SS & 0xfff) / 8] = (struct desc_struct)
-		GDT_ENTRY_INIT(0xc0f3, 0, 0xfffff);
-	r[(LG_USER_CS & 0xfff) / 8] = (struct desc_struct)
-		GDT_ENTRY_INIT(0xa0fb, 0, 0xfffff);
+	/* describe five segments */
+	/* Flat, present, accessed: ring 0 code and data, ring 3 of each. */
+	r[(LG_CS & 0xfff) / 8] = 0x00af9b000000ffff;
+	r[(LG_SS & 0xfff) / 8] = 0x00cf93000000ffff;
+	r[(LG_USER_CS32 & 0xfff) / 8] = 0x00cffb000000ffff;
+	r[(LG_USER_SS & 0xfff) / 8] = 0x00cff3000000ffff;
+	r[(LG_USER_CS & 0xfff) / 8] = 0x00affb000000ffff;
 	/* describe TSS and LDT */
 	set_tssldt_descriptor(&r[(LG_TSS & 0xfff) / 8], tss, DESC_TSS,
 			      sizeof(struct x86_hw_tss) - 1);
@@ -237,6 +236,7 @@ void lg_kill(struct lg_vcpu *v, const char *section, const char *fmt, ...)
 	if (run->exit == LG_EXIT_DEAD)
 		return;
 	run->exit = LG_EXIT_DEAD;
+	v->dead = true;
 	va_start(args, fmt);
 	run->length = vscnprintf(run->message, sizeof(run->message), fmt, args);
 	va_end(args);
