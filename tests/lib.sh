@@ -67,7 +67,7 @@ build_for() {
 	local k r
 	k=$("$TESTS/fetch" --headers "$1") && r=$(kver "$1") || return
 	if [ -z "$RIG_BUILT" ]; then
-		make -s --no-print-directory -C "$TOP" module KDIR="$k" \
+		make -s --no-print-directory -C "$TOP" module KDIR="$k" KVER="$r" \
 			>"$RIG/module-$1.log" 2>&1 ||
 			{ tail -20 "$RIG/module-$1.log" >&2; die "lg.ko for $r does not build"; }
 	fi

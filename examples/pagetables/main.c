@@ -50,7 +50,7 @@ int main(void)
 	    (l1[0] & (ACCESSED | DIRTY)) == ACCESSED ? "A" : "wrong");
 	window[0] = 'F';
 	say("pagetables: its entry, after a write: %s\n",
-	    (l1[0] & (ACCESSED | DIRTY)) == (ACCESSED | DIRTY) ? "A D" : "wrong");
+	    (~l1[0] & (ACCESSED | DIRTY)) == 0 ? "A D" : "wrong");
 	say("pagetables: the same memory, as the image sees it: %s\n", first);
 
 	set_entry(&l1[0], mfn(second) * PAGE_SIZE | PAGE);

@@ -27,7 +27,8 @@ static u64 now(void)
 			delta <<= v->time.shift;
 		else
 			delta >>= -v->time.shift;
-		ns = v->time.ns + ((unsigned __int128)delta * v->time.mul >> 32);
+		ns = v->time.ns +
+		     ((unsigned __int128)delta * v->time.mul >> 32);
 		asm volatile("" : : : "memory");
 	} while (v->time.version != version);
 	return ns;
@@ -84,7 +85,7 @@ int main(void)
 		sleep_until(start + i * 20 * MS);
 		after = now();
 		back += after < before;
-		/* Clocks are read, and rounded, more than once: 1 ms of grace. */
+		/* Clocks are read and rounded more than once: 1 ms of grace */
 		late += after + MS >= start + i * 20 * MS;
 		before = after;
 	}

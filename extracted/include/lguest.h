@@ -31,8 +31,9 @@
  * frame n is the page at base + (n << 12) of the caller's address space,
  * private anonymous memory.  Frames 0 .. frames-1 are RAM; one more frame,
  * number "frames", is shared_info: the mapping is (frames + 1) << 12 long.
- * Errors: EINVAL (a bound is broken), EBUSY (called twice), ENODEV (host
- * cannot run guests), EEXIST (the address slot is taken), ENOMEM.
+ * Errors: EINVAL (a bound is broken), EBUSY (called twice), EEXIST (the
+ * address slot is taken), ENOSPC (so it is by 511 other guests), EFAULT (no
+ * private anonymous memory at base), EINTR, ENOMEM.
  */
 struct lg_create {
 	__u32 api;
@@ -70,11 +71,12 @@ enum lg_reason {
 
 /*
  * LG_RUN: run a vCPU until it needs the launcher.  Returns 0 with the
- * structure filled in, or EINTR (a signal; call again), EPERM (another
- * address space than the creator's), EINVAL.
+ * structure filled in, or EINTR (a signal, or work of the kernel's own:
+ * call again), EPERM (not created, or by another address space), EBUSY (it
+ * runs in another thread), ESRCH (the guest is dead), EFAULT, ENOMEM.
  */
 struct lg_run {
-	__u32 vcpu;		/* in: which vCPU */
+	__u32 vcpu;		/* 0: there is one */
 	__u32 exit;		/* enum lg_exit */
 	__u32 reason;		/* enum lg_reason, for LG_EXIT_SHUTDOWN */
 	__u32 length;		/* of message in bytes; text has no final NUL */

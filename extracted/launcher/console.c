@@ -69,6 +69,7 @@ static void open_pty(void)
 		cfmakeraw(&t);
 		tcsetattr(fd, TCSANOW, &t);
 	}
+	close(open(ptsname(fd), O_RDWR | O_NOCTTY | O_CLOEXEC));
 	con.in = con.out = fd;
 	note("the console is %s", ptsname(fd));
 }

@@ -676,6 +676,19 @@ static void test_socket(void *arg)
 	CHECK(access("socket", F_OK) < 0);
 }
 
+static void test_lonely_pty(void *arg)
+{
+	struct xencons *ring = calloc(1, sizeof(*ring));
+
+	console_open("pty");
+	console_attach(ring);
+	for (int i = 0; i < 100; i++) {
+		ring->out_prod += sizeof(ring->out);
+		while (ring->out_cons != ring->out_prod)
+			work();
+	}
+}
+
 static void test_keys(void *keys)
 {
 	struct xencons *ring = calloc(1, sizeof(*ring));
@@ -715,6 +728,7 @@ static void test_consoles(void)
 
 	expect(ONLY(OK), "rings", test_ring, NULL);
 	expect(ONLY(OK), "a socket", test_socket, NULL);
+	expect(ONLY(OK), "a pty without a reader", test_lonely_pty, NULL);
 	unlockpt(keys);
 	expect(ONLY(OK), "keys", test_keys, &keys);
 	expect(ONLY(OK), "the terminal", test_terminal, &keys);

@@ -40,7 +40,7 @@ static u64 *host_slot(struct mm_struct *mm)
 
 	if (!pgtable_l5_enabled())
 		return top + 256;
-	return (u64 *)__va(top[511] & PTE_FRAME) + 256;
+	return (u64 *)__va(__sme_clr(top[511]) & PTE_FRAME) + 256;
 }
 
 /* show a guest's slot to the host */
@@ -150,7 +150,7 @@ static void vm_free(struct lg_vm *vm)
 	kvfree(vm);
 }
 
-/* exit_mm has run by now: vm->mm has no user pages left, but a root. */
+/* The mm may be gone but for its root: exit_mm runs before us. */
 static int lg_release(struct inode *inode, struct file *file)
 {
 	struct lg_vm *vm = file->private_data;
@@ -249,7 +249,8 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	switch (cmd) {
 	/* create, or run */
 	case LG_CREATE:
-		mutex_lock(&vm->lock);
+		if (mutex_lock_interruptible(&vm->lock))
+			return -EINTR;
 		err = lg_create(vm, p);
 		mutex_unlock(&vm->lock);
 		return err;

@@ -167,7 +167,8 @@ static long set_segment_base(struct lg_vcpu *v, u64 which, u64 base)
 	struct lg_data *d = v->d;
 
 	if (which == SEGBASE_GS_USER_SEL) {
-		d->gs = base;
+		/* Never with RPL 0: ring 0 loads it, and would get its wish. */
+		d->gs = (u16)base > 3 ? base | 3 : 0;
 		d->kgs_base = segment_base(v, base);
 		return 0;
 	}

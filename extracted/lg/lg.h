@@ -82,7 +82,7 @@ struct lg_port {
 /* a guest */
 struct lg_vm {
 	/* fields for memory */
-	struct mutex lock;		/* creation, memory, shadow */
+	struct mutex lock;		/* creation; the rest has v->lock */
 	struct mm_struct *mm;		/* the launcher's, mmgrab'ed */
 	u64 base;			/* user address of frame 0 */
 	u64 frames;			/* RAM; frame "frames" is shared_info */

@@ -34,14 +34,20 @@ void lg_memory_free(struct lg_vm *vm)
 /* The caller is in the launcher's address space and holds v->lock. */
 struct page *lg_page(struct lg_vm *vm, u64 gfn)
 {
+	struct page *page;
+
 	if (gfn > vm->frames)
 		return NULL;
-	if (!vm->pages[gfn] &&
-	    pin_user_pages_fast(vm->base + (gfn << PAGE_SHIFT), 1,
-				FOLL_WRITE | FOLL_LONGTERM,
-				&vm->pages[gfn]) != 1)
-		vm->pages[gfn] = NULL;
-	return vm->pages[gfn];
+	if (vm->pages[gfn])
+		return vm->pages[gfn];
+	if (pin_user_pages_fast(vm->base + (gfn << PAGE_SHIFT), 1,
+				FOLL_WRITE | FOLL_LONGTERM, &page) != 1)
+		return NULL;
+	if (!PageAnon(page)) {
+		unpin_user_page(page);
+		return NULL;
+	}
+	return vm->pages[gfn] = page;
 }
 
 void *lg_frame(struct lg_vm *vm, u64 gfn)

@@ -3,7 +3,7 @@
 #include <linux/sched.h>
 #include "lg.h"
 
-#define MAX_BATCH	4096	/* Linux asks for at most 32 at a time */
+#define MAX_BATCH	256	/* Linux asks for at most 32 at a time */
 
 /* write an entry for the guest */
 /* An inactive table needs nothing more, and an active one a flush. */

@@ -85,8 +85,10 @@ static void drop_range(struct lg_vm *vm, u64 *table, int level, int from,
 		if (!table[i])
 			continue;
 		next = table_of(table[i]);
-		if (level > 1)
+		if (level > 1) {
 			drop_range(vm, next, level - 1, 0, 512);
+			cond_resched();
+		}
 		table[i] = 0;
 		list_add(&virt_to_page(next)->lru, &vm->shadows);
 	}

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #include <linux/linkage.h>
-#include <asm/nospec-branch.h>
 #include <linux/objtool.h>
+#include <asm/cpufeatures.h>
+#include <asm/nospec-branch.h>
+#include <asm/unwind_hints.h>
 #include <asm/msr-index.h>
 #include "switcher.h"
 
 #define DATA(off)	(lg_switcher + LG_P_DATA * 4096 + (off))(%rip)
 #define HOST(off)	(lg_switcher + LG_P_HOST * 4096 + (off))(%rip)
-
 /* return to ring 0 without iretq */
 /*
  * Return to ring 0 from an IST stack that holds just the CPU's frame.  No
@@ -267,7 +268,7 @@ enter_window:
 		 * null one.  An NMI that came in between turns us round here; one
 		 * that comes from here on finds us in the window.
 		 */
-	retry:	cmpb	$0, DATA(LG_D_NMI)
+	retry:	cmpw	$0, DATA(LG_D_NMI)	/* and LG_D_MCE behind it */
 		jne	abort_entry
 		movq	24(%rsp), %rax
 		movq	%rax, DATA(LG_D_RESUME)
@@ -376,6 +377,11 @@ SYM_FUNC_START(lg_enter)
 	/* come back on the host's tables */
 	1:	ANNOTATE_NOENDBR
 		lgdt	(%rsp)
+		/* Predictors trained by the guest's kernel must not steer ours. */
+		FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
+				   X86_FEATURE_RSB_VMEXIT_LITE
+		UNTRAIN_RET
+		CLEAR_BRANCH_HISTORY
 		movq	32(%rsp), %rdi
 		movq	(LG_P_DATA * 4096 + LG_D_HOST_CR4)(%rdi), %rax
 		cmpq	(LG_P_DATA * 4096 + LG_D_CR4)(%rdi), %rax

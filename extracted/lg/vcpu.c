@@ -289,8 +289,9 @@ static int run_loop(struct lg_vcpu *v)
 
 	while (run->exit == LG_EXIT_NONE) {
 		/* see to the host and the timer */
-		cond_resched();
-		if (signal_pending(current))
+		if (need_resched())
+			schedule();
+		if (signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME))
 			return -EINTR;
 		if (xchg(&v->timer_fired, false)) {
 			lg_event_virq(v, VIRQ_TIMER);
@@ -314,7 +315,7 @@ static int run_loop(struct lg_vcpu *v)
 		local_irq_disable();
 		/* Whoever sets one of these sends an interrupt after. */
 		if (need_resched() || signal_pending(current) ||
-		    READ_ONCE(v->timer_fired) ||
+		    test_thread_flag(TIF_NOTIFY_RESUME) || READ_ONCE(v->timer_fired) ||
 		    (lg_event_pending(v) && v->event.address)) {
 			local_irq_enable();
 			continue;

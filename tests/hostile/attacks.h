@@ -269,7 +269,8 @@ static void segment_base(void)
 
 	for (which = 0; which < 8; which++)
 		for (i = 0; i < ARRAY_SIZE(bad); i++) {
-			long ret = hypercall(SET_SEGMENT_BASE, which, bad[i], 0, 0);
+			long ret = hypercall(SET_SEGMENT_BASE, which, bad[i],
+					     0, 0);
 
 			if (which < 3 && !ret &&
 			    (u64)((long)(bad[i] << 16) >> 16) != bad[i])
@@ -369,8 +370,8 @@ static void descriptor(void)
 			u64 d = 0x00afffff0000ffffUL & ~(0xffUL << 40);
 
 			d |= (0x80 | dpl << 5 | type) << 40;
-			if (!hypercall(UPDATE_DESCRIPTOR, ma + 8 * 16, d, 0, 0) &&
-			    type < 16 && type)
+			if (!hypercall(UPDATE_DESCRIPTOR, ma + 8 * 16, d,
+				       0, 0) && type < 16 && type)
 				wrong("a system descriptor was taken", d);
 			far.offset = 0;
 			far.sel = 8 * 16 + 3;
@@ -567,15 +568,18 @@ static void mmu_update(void)
 		for (k = 0; k < 4; k++) {
 			list[0].ptr = (bad[i] & ~3UL) | k;
 			list[0].val = rnd();
-			hypercall(MMU_UPDATE, (u64)list, 1, (u64)&done, DOMID_SELF);
+			hypercall(MMU_UPDATE, (u64)list, 1, (u64)&done,
+				  DOMID_SELF);
 			list[0].ptr = ((start_info->nr_pages + i) << 12) | k;
-			hypercall(MMU_UPDATE, (u64)list, 1, (u64)&done, DOMID_SELF);
+			hypercall(MMU_UPDATE, (u64)list, 1, (u64)&done,
+				  DOMID_SELF);
 		}
 	/* A list that runs off the end of what is mapped. */
 	hypercall(MMU_UPDATE, 0xffffffff80000000 + (64UL << 20) - 24, 64,
 		  (u64)&done, DOMID_SELF);
 	for (i = 0; i < 64; i++) {
-		hypercall(UPDATE_VA_MAPPING, interesting(), rnd(), rnd() % 16, 0);
+		hypercall(UPDATE_VA_MAPPING, interesting(), rnd(),
+			  rnd() % 16, 0);
 		hypercall(UPDATE_VA_MAPPING, bad[i % ARRAY_SIZE(bad)],
 			  mfn(scratch) << 12 | 7, i % 16, 0);
 	}
@@ -586,14 +590,16 @@ static void mmu_update(void)
 static void pt_bits(void)
 {
 	volatile u64 *level[] = { &l1[2], &l2[3], &l3[1], &l4[1] };
-	static const u64 at[] = { 0x402000, 0x600000, 0x40000000, 0x8000000000 };
+	static const u64 at[] = { 0x402000, 0x600000, 0x40000000,
+				  0x8000000000 };
 	u64 i, bit, old;
 	struct regs r;
 
 	for (i = 0; i < 4; i++)
 		for (bit = 7; bit < 64; bit++) {
 			u64 target = i == 0 ? mfn(scratch) :
-				     i == 1 ? mfn(l1) : i == 2 ? mfn(l2) : mfn(l3);
+				     i == 1 ? mfn(l1) :
+				     i == 2 ? mfn(l2) : mfn(l3);
 
 			old = *level[i];
 			set_entry(level[i], target << 12 | 1UL << bit | 7);
@@ -618,7 +624,8 @@ static void pt_bits(void)
 static void pt_frames(void)
 {
 	volatile u64 *level[] = { &l1[2], &l2[3], &l3[1], &l4[1] };
-	static const u64 at[] = { 0x402000, 0x600000, 0x40000000, 0x8000000000 };
+	static const u64 at[] = { 0x402000, 0x600000, 0x40000000,
+				  0x8000000000 };
 	u64 i, k, old, f;
 
 	for (i = 0; i < 4; i++)
@@ -783,7 +790,8 @@ static void blowup(void)
 static void multicall(void)
 {
 	struct { u64 op; long result; u64 args[6]; } *list = (void *)scratch;
-	static const u64 counts[] = { 0, 1, 2, 1000, 0x7fffffff, 0xffffffff, ~0UL };
+	static const u64 counts[] = { 0, 1, 2, 1000, 0x7fffffff, 0xffffffff,
+				      ~0UL };
 	u64 i, k;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
@@ -846,8 +854,8 @@ static void events(void)
 	for (k = 0; k < 20000; k++) {
 		op = rnd() % 14;
 		for (i = 0; i < 16; i++)
-			arg[i] = rnd() % 3 ? rnd() % 4096 : rnd() % 3 ? rnd() % 8
-								      : rnd();
+			arg[i] = rnd() % 3 ? rnd() % 4096 :
+				 rnd() % 3 ? rnd() % 8 : rnd();
 		if (op != 10)
 			hypercall(EVENT_CHANNEL_OP, op, (u64)arg, 0, 0);
 	}
@@ -991,12 +999,13 @@ static void int_n(int from_user)
 			v = from_user ? run_user(&r)
 				      : TRY(((void (*)(void))UCODE)());
 			/*
-			 * 3, 4 and 0x80 are everyone's; QEMU 7.2 says n * 16 + 2
-			 * in the error code where n * 8 + 2 is right.
+			 * 3, 4, 0x80 are everyone's; QEMU 7.2 says n * 16 + 2 in
+			 * the error code where n * 8 + 2 is right.
 			 */
 			if (v != 13 && v != i && v != i * 2 % 256 && v != EVENT)
 				wrong("int n gave another vector", i << 16 | v);
-			if (!flags && v == i && i != 3 && i != 4 && i != 13 && i != 0x80)
+			if (!flags && v == i && i != 3 && i != 4 && i != 13 &&
+			    i != 0x80)
 				wrong("int n went to a closed gate", i);
 		}
 	}
@@ -1038,7 +1047,8 @@ static const struct { const char *name, *bytes; u64 len; } privileged[] = {
 	I("sysexitq", "\x48\x0f\x35"), I("getsec", "\x0f\x37"),
 	I("rsm", "\x0f\xaa"), I("invept", "\x66\x0f\x38\x80\x00"),
 	I("invpcid", "\x66\x0f\x38\x82\x00"), I("vmptrld", "\x0f\xc7\x30"),
-	I("in al,dx", "\xec"), I("in eax,dx", "\xed"), I("in ax,dx", "\x66\xed"),
+	I("in al,dx", "\xec"), I("in eax,dx", "\xed"),
+	I("in ax,dx", "\x66\xed"),
 	I("out dx,al", "\xee"), I("out dx,eax", "\xef"),
 	I("in al,80", "\xe4\x80"), I("out 80,al", "\xe6\x80"),
 	I("insb", "\x6c"), I("insd", "\x6d"), I("outsb", "\x6e"),
@@ -1124,7 +1134,8 @@ static void page_end(void)
 
 			PUT("");
 			for (k = 0; k < cut; k++)
-				code[PAGE_SIZE - cut + k] = privileged[i].bytes[k];
+				code[PAGE_SIZE - cut + k] =
+					privileged[i].bytes[k];
 			r = user_regs();	/* next page: not canonical */
 			r.cs = i % 2 ? 0xe030 : FLAT_CS;
 			r.rip = TOP + PAGE_SIZE - cut;
@@ -1144,7 +1155,7 @@ static void random_bytes(int user)
 	for (i = 0; i < rounds; i++) {
 		for (k = 0; k < PAGE_SIZE; k += 8)
 			*(u64 *)(code + k) = rnd();
-		if (i % 2) {			/* something with meaning first */
+		if (i % 2) {		/* something with meaning first */
 			u64 p = rnd() % ARRAY_SIZE(privileged);
 
 			for (k = 0; k < privileged[p].len; k++)
@@ -1304,6 +1315,40 @@ static void flags(void)
 			arm();
 			check_alive();
 		}
+}
+
+/* 32-bit code: its syscall has an entry of its own, far calls exist. */
+static void compat(void)
+{
+	static const struct { const char *bytes; u64 len; } codes[] = {
+#define C(bytes) { bytes, sizeof(bytes) - 1 }
+		C("\x0f\x05\x0f\x0b"), C("\x0f\x34\x0f\x0b"),
+		C("\xcd\x80\x0f\x0b"), C("\xcf"), C("\x0f\x07"),
+		C("\x9a\x10\x00\x40\x00\x33\xe0\x0f\x0b"), /* lcall */
+		C("\xea\x10\x00\x40\x00\x33\xe0\x0f\x0b"), /* ljmp */
+		C("\x9a\x00\x00\x00\x00\x0b\xe0\x0f\x0b"),
+		C("\x9a\x00\x00\x00\x00\x3b\xe0\x0f\x0b"),
+		C("\x9a\x00\x00\x00\x00\x4b\xe0\x0f\x0b"),
+		C("\xc4\x00\x0f\x0b"), C("\x62\x00\x0f\x0b"),
+		C("\xce\x0f\x0b"), C("\x0f\x22\xd8"), C("\xf4"),
+#undef C
+	};
+	struct regs r;
+	u64 i, k;
+
+	for (k = 0; k < ARRAY_SIZE(bad) + 2; k++)
+		for (i = 0; i < ARRAY_SIZE(codes); i++) {
+			put_code(codes[i].bytes, codes[i].len);
+			set_callback(7, k < 2 ? (u64)syscall_entry
+					      : bad[k - 2]);
+			r = user_regs();
+			r.cs = k == 1 ? 0xe020 : 0xe023;
+			r.rax = k == 1 ? XEN_VERSION : 0;
+			alarm(20 * MS);
+			run_user(&r);
+			arm();
+		}
+	check_alive();
 }
 
 static void fpu(void)

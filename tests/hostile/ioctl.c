@@ -88,7 +88,8 @@ static void on_alarm(int sig)
 static int run_for(int fd, struct lg_run *r, int ms)
 {
 	struct timespec t = { 0, ms * 1000000L };
-	struct sigevent e = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+	struct sigevent e = { .sigev_notify = SIGEV_SIGNAL,
+			      .sigev_signo = SIGALRM };
 	struct itimerspec when = { .it_value = t, .it_interval = t };
 	timer_t timer;
 	int ret;
@@ -169,7 +170,8 @@ static void mappings(void)
 		case 3: munmap(m + SIZE - 4096, 4096); break;
 		case 4:
 			file = open("/etc/passwd", O_RDONLY);
-			mmap(m, SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+			mmap(m, SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED,
+			     file, 0);
 			close(file);
 			break;
 		case 5:
@@ -296,7 +298,8 @@ static void company(void)
 			if (ioctl(f, LG_CREATE, &c))
 				_exit(1);
 			stop = 0;
-			pthread_create(&t[0], NULL, second_runner, (void *)(long)f);
+			pthread_create(&t[0], NULL, second_runner,
+				       (void *)(long)f);
 			usleep(1000 * (i % 7));
 			switch (i % 5) {
 			case 0: close(f); break;

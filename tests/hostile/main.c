@@ -189,7 +189,8 @@ static u64 now(void)
 			delta <<= v->time.shift;
 		else
 			delta >>= -v->time.shift;
-		ns = v->time.ns + ((unsigned __int128)delta * v->time.mul >> 32);
+		ns = v->time.ns +
+		     ((unsigned __int128)delta * v->time.mul >> 32);
 	} while (v->time.version != version);
 	return ns;
 }
@@ -362,7 +363,7 @@ static const struct { const char *name; void (*run)(void); } attacks[] = {
 	A(console), A(events), A(timers), A(vcpus), A(fuzz_gently), A(fuzz),
 	A(int_kernel), A(int_user), A(privileged_kernel), A(privileged_user),
 	A(page_end), A(random_user), A(random_kernel), A(debugreg), A(mov_ss),
-	A(single_step), A(flags), A(fpu), A(spin_masked), A(spin_user),
+	A(single_step), A(flags), A(compat), A(fpu), A(spin_masked), A(spin_user),
 	A(trap_storm), A(sleep_for_ever),
 };
 
