@@ -55,33 +55,23 @@ vectors:
 	.endr
 
 /* take system calls */
+.macro system_call name, cs, number
 	.balign 16
-syscall64:
+\name:
 	endbr64
 	movq	%rsp, DATA(LG_D_SCRATCH)
 	leaq	DATA(LG_D_REGS_END), %rsp
 	pushq	$LG_USER_SS
 	pushq	DATA(LG_D_SCRATCH)
 	pushq	%r11
-	pushq	$LG_USER_CS
+	pushq	$\cs
 	pushq	%rcx
 	pushq	$0
-	pushq	$LG_TRAP_SYSCALL
+	pushq	$\number
 	jmp	save
-
-	.balign 16
-syscall32:
-	endbr64
-	movq	%rsp, DATA(LG_D_SCRATCH)
-	leaq	DATA(LG_D_REGS_END), %rsp
-	pushq	$LG_USER_SS
-	pushq	DATA(LG_D_SCRATCH)
-	pushq	%r11
-	pushq	$LG_USER_CS32
-	pushq	%rcx
-	pushq	$0
-	pushq	$LG_TRAP_SYSCALL32
-	jmp	save
+.endm
+	system_call syscall64, LG_USER_CS, LG_TRAP_SYSCALL
+	system_call syscall32, LG_USER_CS32, LG_TRAP_SYSCALL32
 
 /* save the guest's registers */
 trap:
