@@ -177,6 +177,13 @@ static int64_t ns(clockid_t id, int vdso)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 #define SAMPLES	4096
 
 static int clocks(char **argv)
@@ -186,7 +193,8 @@ static int clocks(char **argv)
 	int64_t last = 0, t, back = 0, end, start, step;
 	int n = 0, i, used = 0;
 	long double sx = 0, sy = 0, sxx = 0, sxy = 0, slope, off, worst = 0;
-	uint64_t sum = 0, limit;
+	static uint64_t windows[SAMPLES];
+	uint64_t limit;
 	unsigned long reads = 0;
 
 	start = last = ns(id, 1);
@@ -214,10 +222,11 @@ static int clocks(char **argv)
 		}
 	} while (t < end);
 
-	/* Only samples that nothing interrupted: at most twice the mean window. */
+	/* Only samples that nothing interrupted: at most twice the median. */
 	for (i = 0; i < n; i++)
-		sum += s[i].window;
-	limit = 2 * sum / n;
+		windows[i] = s[i].window;
+	qsort(windows, n, sizeof(*windows), by_size);
+	limit = 2 * windows[n / 2];
 	for (i = 0; i < n; i++) {
 		long double x = s[i].tsc - s[0].tsc, y = s[i].ns - s[0].ns;
 
