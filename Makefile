@@ -3,7 +3,8 @@
 
 # Which kernel the module is for: the running one if its headers are here,
 # else the newest headers installed.  KDIR= names a kernel build directory.
-KVER = $(if $(KDIR),$(shell cat '$(KDIR)/include/config/kernel.release'),$(newest))
+KVER = $(if $(KDIR),$(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
+	'$(KDIR)/include/generated/utsrelease.h'),$(newest))
 newest = $(or $(wildcard_running),$(shell ls -d /usr/src/linux-headers-*-*amd64 \
 	2>/dev/null | sed 's|.*/linux-headers-||' | sort -V | tail -n 1))
 wildcard_running = $(if $(wildcard /lib/modules/$(running)/build/Makefile),$(running))
