@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
+#include <archive.h>
+#include <archive_entry.h>
 #include <elf.h>
 #include <fcntl.h>
-#include <lz4.h>
-#include <lzma.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,6 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include "launcher.h"
 #include "xen.h"
@@ -216,76 +214,69 @@ static void make_kernel(struct kernel *k, uint32_t notes)
 }
 
 /* pack a kernel into a bzImage */
-enum { GZIP, XZ, LZMA, LZ4, ZSTD, NR_FORMATS };
+enum { LZ4, GZIP, XZ, LZMA, ZSTD, NR_FORMATS };
 #define ROOM	16384
-
-static size_t squeeze_gzip(const void *in, size_t size, uint8_t *out)
-{
-	z_stream z = { .next_in = (void *)in, .avail_in = size,
-		       .next_out = out, .avail_out = ROOM };
-
-	CHECK(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, 0) == Z_OK);
-	CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
-	deflateEnd(&z);
-	return z.total_out;
-}
-
-static size_t squeeze_lzma(const void *in, size_t size, uint8_t *out)
-{
-	lzma_stream s = LZMA_STREAM_INIT;
-	lzma_options_lzma options;
-
-	lzma_lzma_preset(&options, 6);
-	CHECK(lzma_alone_encoder(&s, &options) == LZMA_OK);
-	s.next_in = in;
-	s.avail_in = size;
-	s.next_out = out;
-	s.avail_out = ROOM;
-	CHECK(lzma_code(&s, LZMA_FINISH) == LZMA_STREAM_END);
-	lzma_end(&s);
-	return s.total_out;
-}
-
-static size_t lz4_block(const char *in, size_t size, uint8_t *out)
-{
-	int n = LZ4_compress_default(in, (char *)out + 4, size, ROOM / 2);
-
-	memcpy(out, &n, 4);
-	return n + 4;
-}
 
 static size_t squeeze(int format, const void *in, size_t size, uint8_t *out)
 {
-	size_t n = 0;
+	static const int filters[] = { [GZIP] = ARCHIVE_FILTER_GZIP,
+		[XZ] = ARCHIVE_FILTER_XZ, [LZMA] = ARCHIVE_FILTER_LZMA,
+		[ZSTD] = ARCHIVE_FILTER_ZSTD };
+	struct archive_entry *e = archive_entry_new();
+	struct archive *a = archive_write_new();
+	size_t used;
 
-	switch (format) {
-	case GZIP:
-		return squeeze_gzip(in, size, out);
-	case XZ:
-		lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, in, size,
-					out, &n, ROOM);
-		return n;
-	case LZMA:
-		return squeeze_lzma(in, size, out);
-	case LZ4:
-		memcpy(out, "\x02\x21\x4c\x18", 4);
-		n = 4 + lz4_block(in, size / 2, out + 4);
-		return n + lz4_block(in + size / 2, size / 2, out + n);
-	default:
-		return ZSTD_compress(out, ROOM, in, size, 3);
-	}
+	archive_write_set_format_raw(a);
+	archive_write_set_bytes_per_block(a, 0);
+	archive_entry_set_filetype(e, AE_IFREG);
+	CHECK(!archive_write_add_filter(a, filters[format]) &&
+	      !archive_write_open_memory(a, out, ROOM, &used) &&
+	      !archive_write_header(a, e) &&
+	      archive_write_data(a, in, size) == (ssize_t)size &&
+	      !archive_write_free(a));
+	archive_entry_free(e);
+	return used;
+}
+
+static size_t lz4_block(const void *in, size_t size, uint8_t *out)
+{
+	uint8_t *p = out + 4;
+	uint32_t length;
+	size_t more;
+
+	*p++ = 0xf0;		/* a literal of 15 bytes and more, no match */
+	for (more = size - 15; more >= 255; more -= 255)
+		*p++ = 255;
+	*p++ = more;
+	memcpy(p, in, size);
+	length = p + size - out - 4;
+	memcpy(out, &length, 4);
+	return length + 4;
+}
+
+static size_t squeeze_lz4(const uint8_t *in, size_t size, uint8_t *out)
+{
+	size_t n = 4;
+
+	memcpy(out, "\x02\x21\x4c\x18", 4);
+	n += lz4_block(in, size / 2, out + n);
+	return n + lz4_block(in + size / 2, size / 2, out + n);
 }
 
 #define PAYLOAD	1024
 
 static size_t pack(int format, const struct kernel *k, uint8_t *out)
 {
+	uint8_t *in = (uint8_t *)k, *to = out + PAYLOAD;
 	uint32_t size = KERNEL_SIZE, offset = 0, n;
 
 	memset(out, 0, PAYLOAD);
-	n = squeeze(format, k, size, out + PAYLOAD);
-	memcpy(out + PAYLOAD + n, &size, 4);
-	n += 4;
+	n = format == LZ4 ? squeeze_lz4(in, size, to) :
+	    squeeze(format, in, size, to);
+	if (format != GZIP) {
+		memcpy(to + n, &size, 4);
+		n += 4;
+	}
 	out[0x1f1] = 1;
 	memcpy(out + 0x202, "HdrS\x0f\x02", 6);
 	memcpy(out + 0x248, &offset, 4);
