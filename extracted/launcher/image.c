@@ -76,12 +76,14 @@ static struct file unpack(const char *path, const uint8_t *in, size_t size)
 		die(BAD_IMAGE, "%s claims an unpacked size of %u bytes: the "
 		    "file is corrupt, copy it again", path, length);
 	/* fill exactly the size that was claimed */
+	struct archive_entry *entry;
+
 	f.size = length;
 	f.data = mmap(NULL, f.size, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (f.data == MAP_FAILED)
 		die(NO_RESOURCE, "no memory to unpack %s", path);
-	if (archive_read_next_header(a, &(struct archive_entry *) { 0 }) != ARCHIVE_OK ||
+	if (archive_read_next_header(a, &entry) != ARCHIVE_OK ||
 	    archive_read_data(a, f.data, f.size) != (ssize_t)f.size ||
 	    archive_read_data(a, &(char) { 0 }, 1) != 0)
 		die(BAD_IMAGE, "the %s data in %s is corrupt: copy the file "
@@ -214,36 +216,6 @@ static void check_layout(struct image *img)
 		corrupt(img, "INIT_P2M is an address that no guest has");
 }
 
-/* find the symbol of an address */
-static Elf_Data *symbol_table(const struct image *img, GElf_Shdr *sh)
-{
-	Elf_Scn *s = NULL;
-
-	while ((s = elf_nextscn(img->handle, s)))
-		if (gelf_getshdr(s, sh) && sh->sh_type == SHT_SYMTAB)
-			return elf_getdata(s, NULL);
-	return NULL;
-}
-
-const char *image_symbol(struct image *img, uint64_t addr, uint64_t *offset)
-{
-	GElf_Shdr sh;
-	Elf_Data *data = img->handle ? symbol_table(img, &sh) : NULL;
-	const char *name = NULL;
-	GElf_Sym sym;
-
-	*offset = MiB;
-	/* keep the nearest symbol at or below */
-	for (int i = 0; data && gelf_getsym(data, i, &sym); i++)
-		if (GELF_ST_TYPE(sym.st_info) <= STT_FUNC && sym.st_name &&
-		    addr - sym.st_value < *offset) {
-			*offset = addr - sym.st_value;
-			name = elf_strptr(img->handle, sh.sh_link,
-					  sym.st_name);
-		}
-	return name;
-}
-
 /* load an image */
 void image_load(struct image *img, const char *path)
 {
@@ -270,12 +242,10 @@ void image_load(struct image *img, const char *path)
 	}
 	need_pv_entry(img);
 	check_layout(img);
-	img->has_symbols = symbol_table(img, &(GElf_Shdr) { 0 });
 }
 
 void image_free(struct image *img)
 {
 	elf_end(img->handle);
-	img->handle = NULL;
 	file_unmap(&img->elf);
 }

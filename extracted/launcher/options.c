@@ -21,7 +21,10 @@ static const char usage[] =
 "  -i, --initrd FILE    initial RAM disk\n"
 "  -a, --append TEXT    more words for the guest kernel's command line\n"
 "  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
-"      --console WHERE  stdio, pty, file=FILE or unix=SOCKET (default stdio)\n"
+"      --console WHERE  stdio (the default) or file=FILE\n"
+/* help on further consoles */
+"                       or pty or unix=SOCKET\n"
+/* help on further options */
 "      --name NAME      name the guest; no two running guests share one\n"
 "      --check          say what this machine offers, and what is missing\n"
 "  -v, --verbose        print the whole equivalent command line\n"
@@ -39,12 +42,13 @@ static const struct option longs[] = {
 	{ "append",	required_argument, NULL, 'a' },
 	{ "memory",	required_argument, NULL, 'm' },
 	{ "console",	required_argument, NULL, 'C' },
-	{ "name",	required_argument, NULL, 'n' },
-	{ "check",	no_argument, NULL, 'c' },
 	{ "verbose",	no_argument, NULL, 'v' },
 	{ "quiet",	no_argument, NULL, 'q' },
 	{ "help",	no_argument, NULL, 'h' },
 	{ "version",	no_argument, NULL, 'V' },
+	/* further long options */
+	{ "name",	required_argument, NULL, 'n' },
+	{ "check",	no_argument, NULL, 'c' },
 	{ 0 }
 };
 
@@ -67,18 +71,21 @@ bool parse_size(const char *s, uint64_t *bytes)
 	return true;
 }
 
+static bool valid_console(const char *s)
+{
+	/* words for further consoles */
+	if (!strcmp(s, "pty") || (!strncmp(s, "unix=", 5) && s[5]))
+		return true;
+	return !strcmp(s, "stdio") || (!strncmp(s, "file=", 5) && s[5]);
+}
+
+/* judges of further options */
 static bool valid_name(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz"
 			  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
 	return n && n <= 64 && !s[n] && *s != '.' && *s != '-';
-}
-
-static bool valid_console(const char *s)
-{
-	return !strcmp(s, "stdio") || !strcmp(s, "pty") ||
-		((!strncmp(s, "file=", 5) || !strncmp(s, "unix=", 5)) && s[5]);
 }
 
 /* add words to the guest's command line */
@@ -130,6 +137,9 @@ static _Noreturn void answer(int c)
 		fputs(usage, stdout);
 	else if (c == 'V')
 		puts("lguest " LG_VERSION);
+	/* answers to further options */
+	else if (c == 'c')
+		exit(check_host());
 	else
 		die(BAD_USAGE, "lguest --help lists the options");
 	exit(OK);
@@ -141,11 +151,11 @@ void options_parse(struct options *opt, int argc, char **argv)
 	const char *memory = "256M";
 	const char **text[128] = {
 		['k'] = &opt->kernel, ['i'] = &opt->initrd, ['a'] = &opt->append,
-		['C'] = &opt->console, ['n'] = &opt->name, ['m'] = &memory,
+		['C'] = &opt->console, ['m'] = &memory,
+		/* places of further options */
+		['n'] = &opt->name,
 	};
-	bool *flag[128] = {
-		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
-	};
+	bool *flag[128] = { ['v'] = &opt->verbose, ['q'] = &opt->quiet };
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
@@ -165,8 +175,9 @@ void options_parse(struct options *opt, int argc, char **argv)
 		die(BAD_USAGE, "--memory %s is not a size: write a number and a "
 		    "unit, such as 256M or 2G", memory);
 	if (!valid_console(opt->console))
-		die(BAD_USAGE, "--console %s is none of stdio, pty, file=FILE, "
-		    "unix=SOCKET", opt->console);
+		die(BAD_USAGE, "--console %s is no kind of console: lguest --help "
+		    "lists them", opt->console);
+	/* checks of further options */
 	if (opt->name && !valid_name(opt->name))
 		die(BAD_USAGE, "--name %s: a name has 1 to 64 letters, digits, '_', "
 		    "'.' and '-', and does not begin with the last two", opt->name);
@@ -203,6 +214,7 @@ void options_print(const struct options *opt)
 		print_quoted("initrd", opt->initrd);
 	print_quoted("append", opt->append);
 	print_quoted("console", opt->console);
+	/* output of further options */
 	if (opt->name)
 		print_quoted("name", opt->name);
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");

@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+/* further headers of the tests */
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "launcher.h"
 #include "xen.h"
@@ -140,14 +141,11 @@ static void test_options(void)
 {
 	expect(ONLY(OK), "sizes", test_sizes, NULL);
 	expect(ONLY(OK), "append", test_append, NULL);
-	expect(ONLY(OK), "a good line", test_line, "-m 64M --name x -q");
+	expect(ONLY(OK), "a good line", test_line, "-m 64M -q");
 	expect(ONLY(OK), "--help", test_line, "--help");
 	expect(ONLY(BAD_USAGE), "unknown option", test_line, "--nonsense");
 	expect(ONLY(BAD_USAGE), "bad size", test_line, "-m 64");
 	expect(ONLY(BAD_USAGE), "missing value", test_line, "-m");
-	expect(ONLY(BAD_USAGE), "a slash", test_line, "--name a/b");
-	expect(ONLY(BAD_USAGE), "a dot", test_line, "--name .x");
-	expect(ONLY(BAD_USAGE), "a dash", test_line, "--name -x");
 	expect(ONLY(BAD_USAGE), "bad console", test_line, "--console tty");
 	expect(ONLY(BAD_USAGE), "no file", test_line, "--console file=");
 	expect(ONLY(BAD_USAGE), "stray word", test_line, "-m 64M ls");
@@ -564,31 +562,6 @@ static void test_domains(int argc, char **argv)
 }
 
 /* tests of what a guest can touch */
-/* tests of reading a dead guest */
-static void test_reader(void *arg)
-{
-	struct domain d = { .frames = 16 };
-	uint64_t value, *mem = malloc(16 * PAGE_SIZE);
-
-	d.mem = (void *)mem;
-	for (int i = 0; i < 16 * 512; i++)
-		mem[i] = (uint64_t)(noise() % 20) << PAGE_SHIFT | noise() % 256;
-	for (int i = 0; i < 200000; i++)
-		guest_read(&d, noise() % 18, (uint64_t)noise() << 33 ^
-			   (uint64_t)noise() << 12 ^ noise(), &value);
-	CHECK(!guest_read(&d, 16, 0, &value));
-	CHECK(!guest_read(&d, -1UL, 0, &value));
-	mem[0] = 0x1003;
-	mem[512] = 0x2003;
-	mem[1024] = 0x3003;
-	mem[1536] = 0x4003;
-	mem[2048 + 5] = 99;
-	CHECK(guest_read(&d, 0, 5 * 8, &value) && value == 99);
-	mem[1536] = 0xfffffffff003;
-	CHECK(!guest_read(&d, 0, 5 * 8, &value));
-	free(mem);
-}
-
 /* tests of the console's rings */
 static void test_ring(void *arg)
 {
@@ -630,6 +603,53 @@ static void work(void)
 	console_work(p);
 }
 
+static void test_keys(void *keys)
+{
+	struct xencons *ring = calloc(1, sizeof(*ring));
+	int master = *(int *)keys;
+	char *name = ptsname(master);
+
+	CHECK(dup2(open(name, O_RDWR | O_NOCTTY), 0) == 0);
+	console_open("stdio");
+	console_attach(ring);
+	CHECK(write(master, "a\003\001\001b\001z", 7) == 7);
+	while (ring->in_prod < 6)
+		work();
+	CHECK(!memcmp(ring->in, "a\003\001b\001z", 6));
+	CHECK(write(master, "\001x", 2) == 2);
+	for (;;)
+		work();
+}
+
+static void test_death_in_raw_mode(void *keys)
+{
+	CHECK(dup2(open(ptsname(*(int *)keys), O_RDWR | O_NOCTTY), 0) == 0);
+	console_open("stdio");
+	die(NO_RESOURCE, "on purpose");
+}
+
+static void test_terminal(void *keys)
+{
+	struct termios t;
+
+	CHECK(!tcgetattr(*(int *)keys, &t));
+	CHECK((t.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG));
+}
+
+static void test_consoles(void)
+{
+	int keys = posix_openpt(O_RDWR | O_NOCTTY);
+
+	expect(ONLY(OK), "rings", test_ring, NULL);
+	unlockpt(keys);
+	expect(ONLY(OK), "keys", test_keys, &keys);
+	expect(ONLY(OK), "the terminal", test_terminal, &keys);
+	expect(ONLY(NO_RESOURCE), "death", test_death_in_raw_mode, &keys);
+	expect(ONLY(OK), "the terminal again", test_terminal, &keys);
+	close(keys);
+}
+
+/* further tests */
 static int client(void)
 {
 	struct sockaddr_un a = { AF_UNIX, "socket" };
@@ -680,55 +700,6 @@ static void test_lonely_pty(void *arg)
 	}
 }
 
-static void test_keys(void *keys)
-{
-	struct xencons *ring = calloc(1, sizeof(*ring));
-	int master = *(int *)keys;
-	char *name = ptsname(master);
-
-	CHECK(dup2(open(name, O_RDWR | O_NOCTTY), 0) == 0);
-	console_open("stdio");
-	console_attach(ring);
-	CHECK(write(master, "a\003\001\001b\001z", 7) == 7);
-	while (ring->in_prod < 6)
-		work();
-	CHECK(!memcmp(ring->in, "a\003\001b\001z", 6));
-	CHECK(write(master, "\001x", 2) == 2);
-	for (;;)
-		work();
-}
-
-static void test_death_in_raw_mode(void *keys)
-{
-	CHECK(dup2(open(ptsname(*(int *)keys), O_RDWR | O_NOCTTY), 0) == 0);
-	console_open("stdio");
-	die(NO_RESOURCE, "on purpose");
-}
-
-static void test_terminal(void *keys)
-{
-	struct termios t;
-
-	CHECK(!tcgetattr(*(int *)keys, &t));
-	CHECK((t.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG));
-}
-
-static void test_consoles(void)
-{
-	int keys = posix_openpt(O_RDWR | O_NOCTTY);
-
-	expect(ONLY(OK), "rings", test_ring, NULL);
-	expect(ONLY(OK), "a socket", test_socket, NULL);
-	expect(ONLY(OK), "a pty without a reader", test_lonely_pty, NULL);
-	unlockpt(keys);
-	expect(ONLY(OK), "keys", test_keys, &keys);
-	expect(ONLY(OK), "the terminal", test_terminal, &keys);
-	expect(ONLY(NO_RESOURCE), "death", test_death_in_raw_mode, &keys);
-	expect(ONLY(OK), "the terminal again", test_terminal, &keys);
-	close(keys);
-}
-
-/* tests of names */
 static void test_name_free(void *arg)
 {
 	name_lock("unit");
@@ -755,6 +726,30 @@ static void test_names(void)
 	expect(ONLY(OK), "the name again", test_name_free, NULL);
 }
 
+static void test_reader(void *arg)
+{
+	struct domain d = { .frames = 16 };
+	uint64_t value, *mem = malloc(16 * PAGE_SIZE);
+
+	d.mem = (void *)mem;
+	for (int i = 0; i < 16 * 512; i++)
+		mem[i] = (uint64_t)(noise() % 20) << PAGE_SHIFT | noise() % 256;
+	for (int i = 0; i < 200000; i++)
+		guest_read(&d, noise() % 18, (uint64_t)noise() << 33 ^
+			   (uint64_t)noise() << 12 ^ noise(), &value);
+	CHECK(!guest_read(&d, 16, 0, &value));
+	CHECK(!guest_read(&d, -1UL, 0, &value));
+	mem[0] = 0x1003;
+	mem[512] = 0x2003;
+	mem[1024] = 0x3003;
+	mem[1536] = 0x4003;
+	mem[2048 + 5] = 99;
+	CHECK(guest_read(&d, 0, 5 * 8, &value) && value == 99);
+	mem[1536] = 0xfffffffff003;
+	CHECK(!guest_read(&d, 0, 5 * 8, &value));
+	free(mem);
+}
+
 /* run all tests */
 int main(int argc, char **argv)
 {
@@ -771,9 +766,16 @@ int main(int argc, char **argv)
 	test_options();
 	test_images();
 	test_domains(argc, argv);
-	expect(ONLY(OK), "dead guests", test_reader, NULL);
 	test_consoles();
+	/* runs of further tests */
+	expect(ONLY(OK), "a socket", test_socket, NULL);
+	expect(ONLY(OK), "a pty without a reader", test_lonely_pty, NULL);
 	test_names();
+	expect(ONLY(OK), "a good name", test_line, "-m 64M --name x");
+	expect(ONLY(BAD_USAGE), "a slash", test_line, "--name a/b");
+	expect(ONLY(BAD_USAGE), "a dot", test_line, "--name .x");
+	expect(ONLY(BAD_USAGE), "a dash", test_line, "--name -x");
+	expect(ONLY(OK), "dead guests", test_reader, NULL);
 	printf("%d passed, %d failed\n", passed, failed);
 	if (chdir("/") || execlp("sh", "sh", "-c", failed ?
 		"rm -r \"$0\"; exit 1" : "rm -r \"$0\"", scratch, NULL))
