@@ -46,7 +46,7 @@ void symbols_open(const char *path)
 	elf_version(EV_CURRENT);
 	elf = elf_begin(open(path, O_RDONLY | O_CLOEXEC), ELF_C_READ_MMAP,
 			NULL);
-	while ((s = elf_nextscn(elf, s)))
+	while (!symbols && (s = elf_nextscn(elf, s)))
 		if (gelf_getshdr(s, &table) && table.sh_type == SHT_SYMTAB)
 			symbols = elf_getdata(s, NULL);
 }

@@ -150,14 +150,13 @@ struct lg_vcpu {
 
 /* prototypes of the module */
 /* core.c */
-extern struct page *lg_text[LG_TEXT_PAGES];
-extern struct page *lg_zero;
+extern void *lg_text;
 int lg_slot_open(struct lg_vm *vm);
 void lg_slot_close(struct lg_vm *vm);
 
 /* vcpu.c */
 int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c);
-void *lg_block_page(struct lg_vcpu *v, int n, u64 flags, bool guest);
+void *lg_block_page(struct lg_vcpu *v, int n, u64 flags);
 void lg_vcpu_free(struct lg_vcpu *v);
 int lg_run(struct lg_vcpu *v, struct lg_run *run);
 void lg_kick(struct lg_vcpu *v);
