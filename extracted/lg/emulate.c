@@ -209,7 +209,7 @@ static bool read_msr(struct lg_vcpu *v, u32 msr, u64 *val)
 }
 
 /* write a model-specific register */
-static bool write_msr(struct lg_vcpu *v, u32 msr, u64 val)
+bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val)
 {
 	switch (msr) {
 	case MSR_FS_BASE:
@@ -344,7 +344,7 @@ static bool two_byte(struct lg_vcpu *v, const u8 *code, u8 rex, int *len)
 	/* stand in for model-specific registers */
 	case 0x30:
 		*len = 1;
-		return write_msr(v, d->rcx, val);
+		return lg_write_msr(v, d->rcx, val);
 	case 0x32:
 		*len = 1;
 		if (!read_msr(v, d->rcx, &val))

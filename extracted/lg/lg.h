@@ -14,6 +14,7 @@
 #include <asm/fpu/types.h>
 #include <asm/desc_defs.h>
 #include <xen/interface/xen.h>
+#include <xen/interface/callback.h>
 #include <asm/xen/interface.h>
 #include "lguest.h"
 #include "switcher.h"
@@ -63,16 +64,13 @@ struct lg_data {
 };
 
 /* structures of the module */
-struct lg_trap {
-	u64 address;
-	u8 flags;		/* bits 0-1 DPL, bit 2: mask events */
-	bool set;
+#define LG_MASK	4
+
+struct lg_entry {
+	u64 address;		/* 0: none */
+	u8 flags;		/* LG_MASK; bits 0-1: DPL, of a trap */
 };
 
-struct lg_callback {
-	u64 address;
-	bool mask;
-};
 struct lg_port {
 	u8 type;		/* EVTCHNSTAT_* */
 	u8 virq;
@@ -136,8 +134,8 @@ struct lg_vcpu {
 	struct fpu_guest fpu;
 
 	/* fields for entry points and events */
-	struct lg_trap traps[256];
-	struct lg_callback event, failsafe, syscall, syscall32;
+	struct lg_entry traps[256];
+	struct lg_entry callbacks[CALLBACKTYPE_syscall32 + 1];
 	u64 gdt_frame;			/* ~0: none */
 
 	struct vcpu_info *info;		/* in pinned guest memory */
@@ -218,6 +216,7 @@ void lg_iret(struct lg_vcpu *v);
 
 /* emulate.c */
 bool lg_emulate(struct lg_vcpu *v);
+bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val);
 bool lg_forced_cpuid(struct lg_vcpu *v);
 u64 lg_xcr0_mask(void);
 
@@ -242,7 +241,7 @@ long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* clock.c */
 void lg_clock_init(struct lg_vcpu *v);
-void lg_clock_fill(struct lg_vcpu *v, struct pvclock_vcpu_time_info *t);
+void lg_clock_fill(struct lg_vm *vm, struct pvclock_vcpu_time_info *t);
 u64 lg_clock_now(struct lg_vm *vm);
 int lg_timer_set(struct lg_vcpu *v, u64 when);
 void lg_timer_stop(struct lg_vcpu *v);

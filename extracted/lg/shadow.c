@@ -295,10 +295,10 @@ static bool fill_m2p(struct lg_vcpu *v, u64 va)
 bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 {
 	u32 access = *error & (X86_PF_WRITE | X86_PF_USER | X86_PF_INSTR);
+	u64 *root = v->user ? v->user_root : v->kernel_root, *shadow;
 	struct lg_walk w;
 	struct page *page;
 	bool writable;
-	u64 *shadow;
 	int r;
 
 	v->vm->stats.faults++;
@@ -327,12 +327,10 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 		return true;
 	}
 	/* get the shadow table, dropping if need be */
-	shadow = leaf_table(v, v->user ? v->user_root : v->kernel_root, va,
-			    true);
+	shadow = leaf_table(v, root, va, true);
 	if (!shadow) {
 		lg_drop_all(v);
-		shadow = leaf_table(v, v->user ? v->user_root : v->kernel_root,
-				    va, true);
+		shadow = leaf_table(v, root, va, true);
 	}
 	if (!shadow) {
 		lg_kill(v, "Shadow paging: filling",

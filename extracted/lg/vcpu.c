@@ -308,7 +308,7 @@ static int run_loop(struct lg_vcpu *v)
 		/* Whoever sets one of these sends an interrupt after. */
 		if (need_resched() || signal_pending(current) ||
 		    test_thread_flag(TIF_NOTIFY_RESUME) || READ_ONCE(v->timer_fired) ||
-		    (lg_event_pending(v) && v->event.address)) {
+		    (lg_event_pending(v) && v->callbacks[CALLBACKTYPE_event].address)) {
 			local_irq_enable();
 			continue;
 		}
