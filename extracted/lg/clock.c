@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest time: pvclock over the TSC, wall clock, one timer a vCPU. */
-#include <linux/clocksource.h>
-#include <linux/timekeeping.h>
+#include <linux/ktime.h>
 #include <asm/pvclock.h>
 #include <asm/tsc.h>
 #include "lg.h"

@@ -107,9 +107,13 @@ static int lg_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static void vm_free(struct lg_vm *vm)
+/* The mm may be gone but for its root: exit_mm runs before us. */
+static int lg_release(struct inode *inode, struct file *file)
 {
+	struct lg_vm *vm = file->private_data;
+
 	if (vm->vcpu) {
+		lg_slot_close(vm);
 		/* Shadow pages in use hang from the roots only. */
 		lg_drop_all(vm->vcpu);
 		lg_vcpu_free(vm->vcpu);
@@ -122,16 +126,6 @@ static void vm_free(struct lg_vm *vm)
 	if (vm->mm)
 		mmdrop(vm->mm);
 	kvfree(vm);
-}
-
-/* The mm may be gone but for its root: exit_mm runs before us. */
-static int lg_release(struct inode *inode, struct file *file)
-{
-	struct lg_vm *vm = file->private_data;
-
-	if (vm->vcpu)
-		lg_slot_close(vm);
-	vm_free(vm);
 	return 0;
 }
 
@@ -163,10 +157,7 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 	mmgrab(vm->mm);
 	vm->base = c.base;
 	vm->frames = c.frames;
-	err = lg_memory_init(vm);
-	if (!err)
-		err = lg_vcpu_create(vm, &c);
-	return err;
+	return lg_memory_init(vm) ?: lg_vcpu_create(vm, &c);
 }
 
 /* run once for the launcher */

@@ -136,25 +136,6 @@ static long send(struct lg_vcpu *v, unsigned int port)
 	return 0;
 }
 
-/* unmask a port */
-static long unmask(struct lg_vcpu *v, unsigned int port)
-{
-	clear_bit(port, v->vm->shared->evtchn_mask);
-	if (test_bit(port, v->vm->shared->evtchn_pending))
-		upcall(v, port);
-	return 0;
-}
-
-/* tell a port's status */
-static long status(struct lg_vcpu *v, struct evtchn_status *s)
-{
-	s->status = v->vm->ports[s->port].type;
-	s->vcpu = 0;
-	if (s->status == EVTCHNSTAT_virq)
-		s->u.virq = v->vm->ports[s->port].virq;
-	return 0;
-}
-
 /* arguments of event calls */
 union event_arg {
 	struct evtchn_bind_virq virq;
@@ -210,10 +191,18 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 		return close_port(v, port);
 	case EVTCHNOP_send:
 		return send(v, port);
-	case EVTCHNOP_status:
-		return status(v, &a->status);
+	/* unmask a port */
 	case EVTCHNOP_unmask:
-		return unmask(v, port);
+		clear_bit(port, vm->shared->evtchn_mask);
+		if (test_bit(port, vm->shared->evtchn_pending))
+			upcall(v, port);
+		return 0;
+	/* tell a port's status */
+	case EVTCHNOP_status:
+		a->status.status = vm->ports[port].type;
+		a->status.vcpu = 0;
+		a->status.u.virq = vm->ports[port].virq;
+		return 0;
 	}
 	return -ENOSYS;
 }

@@ -229,15 +229,12 @@ static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
 }
 
 /* tell of time, running and idling */
-static long register_time_area(struct lg_vcpu *v, u64 arg)
+static long time_area(struct lg_vcpu *v, u64 va)
 {
 	struct pvclock_vcpu_time_info t;
-	u64 va;
 
-	if (lg_read(v, arg, &va, sizeof(va)))
-		return -EFAULT;
 	lg_clock_fill(v->vm, &t);
-	return va ? lg_write(v, va, &t, sizeof(t)) : 0;
+	return lg_write(v, va, &t, sizeof(t));
 }
 
 /* Always running: the time that the host takes away is not told. */
@@ -275,9 +272,13 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 	case VCPUOP_get_runstate_info:
 		return runstate(v, arg);
 	case VCPUOP_register_runstate_memory_area:
+	case VCPUOP_register_vcpu_time_memory_area:
 		if (lg_read(v, arg, &va, sizeof(va)))
 			return -EFAULT;
-		return va ? runstate(v, va) : 0;
+		if (!va)
+			return 0;
+		return cmd == VCPUOP_register_runstate_memory_area ?
+			runstate(v, va) : time_area(v, va);
 	/* answer about its timer and memory */
 	case VCPUOP_stop_periodic_timer:
 		return 0;
@@ -288,8 +289,6 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 		return 0;
 	case VCPUOP_register_vcpu_info:
 		return register_vcpu_info(v, arg);
-	case VCPUOP_register_vcpu_time_memory_area:
-		return register_time_area(v, arg);
 	}
 	return -ENOSYS;
 }

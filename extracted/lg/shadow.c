@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Shadow page tables: what the CPU really walks while a guest runs. */
-#include <linux/slab.h>
 #include <asm/io.h>
 #include "lg.h"
 

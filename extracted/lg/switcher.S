@@ -3,9 +3,9 @@
 #include <linux/objtool.h>
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
-#include <asm/unwind_hints.h>
 #include <asm/msr-index.h>
 #include "switcher.h"
+#include "offsets.h"
 
 #define DATA(off)	(lg_switcher + LG_P_DATA * 4096 + (off))(%rip)
 #define HOST(off)	(lg_switcher + LG_P_HOST * 4096 + (off))(%rip)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What an exit means: mended, stood in for, or told the guest. */
-#include <linux/sched.h>
 #include "lg.h"
 
 /* flags a guest may have */
@@ -122,17 +121,6 @@ void lg_iret(struct lg_vcpu *v)
 		lg_set_mode(v, true);
 }
 
-/* handle a page fault */
-static void page_fault(struct lg_vcpu *v)
-{
-	u32 error = v->d->error;
-
-	if (lg_fault(v, v->cr2, &error))
-		return;
-	WRITE_ONCE(v->info->arch.cr2, v->cr2);
-	lg_inject(v, X86_TRAP_PF, error);
-}
-
 /* deliver int as the guest's gate says */
 static bool software_interrupt(struct lg_vcpu *v)
 {
@@ -164,6 +152,8 @@ static bool forbidden_int(struct lg_vcpu *v, unsigned int vector)
 /* handle an exception */
 static void exception(struct lg_vcpu *v, unsigned int vector)
 {
+	u32 error = v->d->error;
+
 	/* refuse a forbidden int */
 	if (forbidden_int(v, vector)) {
 		v->d->rip -= vector == 0x80 ? 2 : 1;
@@ -171,9 +161,12 @@ static void exception(struct lg_vcpu *v, unsigned int vector)
 		return;
 	}
 	switch (vector) {
+	/* handle a page fault */
 	case X86_TRAP_PF:
-		page_fault(v);
-		return;
+		if (lg_fault(v, v->cr2, &error))
+			return;
+		WRITE_ONCE(v->info->arch.cr2, v->cr2);
+		break;
 	case X86_TRAP_GP:
 		if (v->user ? software_interrupt(v) : lg_emulate(v))
 			return;
@@ -191,7 +184,7 @@ static void exception(struct lg_vcpu *v, unsigned int vector)
 			v->d->rip);
 		return;
 	}
-	lg_inject(v, vector, v->d->error);
+	lg_inject(v, vector, error);
 }
 
 /* handle a system call */

@@ -2,38 +2,13 @@
 /* A virtual CPU: its block of pages, its birth, and its run loop. */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/vmalloc.h>
 #include <asm/debugreg.h>
-#include <asm/fpu/xcr.h>
 #include "lg.h"
 #include "host.h"
 
 /* check the layout of the data page */
 static_assert(offsetof(struct lg_data, r15) == LG_D_REGS);
-static_assert(offsetof(struct lg_data, trap) == LG_D_TRAP);
-static_assert(offsetof(struct lg_data, error) == LG_D_ERROR);
-static_assert(offsetof(struct lg_data, rip) == LG_D_RIP);
-static_assert(offsetof(struct lg_data, cr3) == LG_D_REGS_END);
-static_assert(LG_D_REGS_END % 16 == 0);
-static_assert(offsetof(struct lg_data, cr3) == LG_D_CR3);
-static_assert(offsetof(struct lg_data, host_cr3) == LG_D_HOST_CR3);
-static_assert(offsetof(struct lg_data, cr4) == LG_D_CR4);
-static_assert(offsetof(struct lg_data, host_cr4) == LG_D_HOST_CR4);
-static_assert(offsetof(struct lg_data, scratch) == LG_D_SCRATCH);
-static_assert(offsetof(struct lg_data, fs_base) == LG_D_FS_BASE);
-static_assert(offsetof(struct lg_data, gs_base) == LG_D_GS_BASE);
-static_assert(offsetof(struct lg_data, ds) == LG_D_DS);
-static_assert(offsetof(struct lg_data, gs) == LG_D_GS);
-static_assert(offsetof(struct lg_data, ldt) == LG_D_LDT);
-static_assert(offsetof(struct lg_data, nmi) == LG_D_NMI);
-static_assert(offsetof(struct lg_data, mce) == LG_D_MCE);
-static_assert(offsetof(struct lg_data, dr7) == LG_D_DR7);
-static_assert(offsetof(struct lg_data, resume) == LG_D_RESUME);
-static_assert(offsetof(struct lg_data, nmi_rip) == LG_D_NMI_RIP);
-static_assert(offsetof(struct lg_data, mce_rip) == LG_D_MCE_RIP);
-static_assert(offsetof(struct lg_data, gdtr) == LG_D_GDTR);
-static_assert(offsetof(struct lg_data, tgdtr) == LG_D_TGDTR);
-static_assert(offsetof(struct lg_data, idtr) == LG_D_IDTR);
+static_assert(offsetof(struct lg_data, cr3) % 16 == 0);
 static_assert(sizeof(struct lg_data) <= PAGE_SIZE);
 
 /* show pages in the block */
@@ -113,7 +88,7 @@ static void set_data(struct lg_vcpu *v, const struct lg_create *c)
 	d->gdtr.size = d->tgdtr.size = 15 * PAGE_SIZE - 1;
 	d->idtr.size = PAGE_SIZE - 1;
 	/* point at the stacks */
-	d->tss.sp0 = at + LG_D_REGS_END;
+	d->tss.sp0 = at + offsetof(struct lg_data, cr3);
 	d->tss.ist[4] = at + offsetofend(struct lg_data, nmi_stack);
 	d->tss.ist[5] = at + offsetofend(struct lg_data, mce_stack);
 	d->tss.ist[6] = at + offsetofend(struct lg_data, debug_stack);
