@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/utsname.h>
+/* further headers of the options */
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "launcher.h"
@@ -88,6 +89,20 @@ static bool valid_name(const char *s)
 	return n && n <= 64 && !s[n] && *s != '.' && *s != '-';
 }
 
+static uint64_t memory_available(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib << 10;
+}
+
 /* add words to the guest's command line */
 static bool has_word(const char *text, const char *name)
 {
@@ -110,6 +125,7 @@ static void add_word(struct options *opt, const char *name, const char *value)
 	opt->append = text;
 }
 
+/* makers of further words */
 static void describe_terminal(struct options *opt)
 {
 	const char *term = getenv("TERM");
@@ -191,6 +207,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 		opt->kernel = path;
 	}
 	add_word(opt, "console", "hvc0");
+	/* further words for the guest */
 	describe_terminal(opt);
 }
 
@@ -220,26 +237,11 @@ void options_print(const struct options *opt)
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");
 }
 
-/* compare the memory with the host's */
-static uint64_t memory_available(void)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib << 10;
-}
-
+/* compare the memory with the module's bounds */
 void options_check_memory(struct options *opt)
 {
 	uint64_t least = LG_MIN_FRAMES * PAGE_SIZE / MiB;
 	uint64_t most = LG_MAX_FRAMES * PAGE_SIZE / MiB;
-	uint64_t available = memory_available() / MiB;
 
 	opt->memory &= -PAGE_SIZE;
 	/* refuse too little or too much memory */
@@ -249,6 +251,9 @@ void options_check_memory(struct options *opt)
 	if (opt->memory > most * MiB)
 		die(NO_RESOURCE, "--memory of %lu MiB is over the maximum: give at "
 		    "most %luM", opt->memory / MiB, most);
+	/* advice on memory */
+	uint64_t available = memory_available() / MiB;
+
 	if (available && opt->memory / MiB > available)
 		die(NO_RESOURCE, "--memory of %lu MiB is more than the host has free: "
 		    "give at most %luM, or stop something (see free -m)",
