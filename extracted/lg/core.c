@@ -250,7 +250,7 @@ static const char *unsupported(void)
 {
 	if (xen_pv_domain())
 		return "this kernel is itself a Xen PV guest";
-	if (host_has_fred())
+	if (__read_cr4() & BIT_ULL(32))
 		return "FRED event delivery is on (boot with fred=off)";
 	if (cc_platform_has(CC_ATTR_GUEST_STATE_ENCRYPT))
 		return "this machine is an SEV-ES/SNP guest";

@@ -20,16 +20,6 @@ static inline void host_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
-/* ask for event delivery by FRED */
-static inline bool host_has_fred(void)
-{
-#ifdef X86_FEATURE_FRED
-	return boot_cpu_has(X86_FEATURE_FRED);
-#else
-	return false;
-#endif
-}
-
 /* ask whether the host clears buffers */
 static inline bool host_clears_buffers(void)
 {

@@ -196,11 +196,6 @@ static long write_debugreg(struct lg_vcpu *v, u64 reg, u64 val)
 	return -EINVAL;
 }
 
-/* read a debug register */
-static long read_debugreg(struct lg_vcpu *v, u64 reg)
-{
-	return reg < 4 || reg == 6 || reg == 7 ? (long)v->dr[reg] : -EINVAL;
-}
 
 /* register the vcpu info */
 static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
@@ -389,7 +384,7 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 	case __HYPERVISOR_set_debugreg:
 		return write_debugreg(v, a[0], a[1]);
 	case __HYPERVISOR_get_debugreg:
-		return read_debugreg(v, a[0]);
+		return a[0] < 4 || a[0] == 6 || a[0] == 7 ? (long)v->dr[a[0]] : -EINVAL;
 	case __HYPERVISOR_update_descriptor:
 		return lg_update_descriptor(v, a[0], a[1]);
 	case __HYPERVISOR_set_segment_base:

@@ -196,7 +196,7 @@ void lg_drop_page(struct lg_vcpu *v, u64 va);
 u64 *lg_table(struct lg_vm *vm);
 #define LG_RO	(PTE_P | PTE_A | PTE_NX)
 #define LG_RW	(LG_RO | PTE_RW | PTE_D)
-int lg_map(struct lg_vm *vm, u64 *pdpt, u64 va, struct page *page, u64 flags);
+int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags);
 
 /* cpu.c: registers that host and guest share */
 struct lg_host_state {

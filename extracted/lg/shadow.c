@@ -30,9 +30,8 @@ u64 *lg_table(struct lg_vm *vm)
 }
 
 /* Below one of the three PDPTs of slot 256; what is mapped so stays. */
-int lg_map(struct lg_vm *vm, u64 *pdpt, u64 va, struct page *page, u64 flags)
+int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags)
 {
-	u64 *table = pdpt;
 	int level;
 
 	for (level = 2; level; level--) {
@@ -109,9 +108,8 @@ void lg_drop_all(struct lg_vcpu *v)
 }
 
 /* find the last-level shadow table */
-static u64 *leaf_table(struct lg_vcpu *v, u64 *root, u64 va, bool make)
+static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va, bool make)
 {
-	u64 *table = root;
 	int level;
 
 	for (level = 3; level; level--) {
@@ -381,17 +379,12 @@ int lg_shadow_init(struct lg_vcpu *v)
 	return v->kernel_pa && v->user_pa ? 0 : -ENOMEM;
 }
 
-static void free_list(struct list_head *list)
-{
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, list, lru)
-		__free_page(page);
-}
-
 /* Everything has been dropped: a page in use is on no list. */
 void lg_shadow_free(struct lg_vm *vm)
 {
-	free_list(&vm->shadows);
-	free_list(&vm->tables);
+	struct page *page, *next;
+
+	list_splice(&vm->shadows, &vm->tables);
+	list_for_each_entry_safe(page, next, &vm->tables, lru)
+		__free_page(page);
 }
