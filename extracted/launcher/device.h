@@ -69,6 +69,9 @@ void loop_work(void);
 void *guest_at(struct guest *g, uint64_t addr, uint64_t len);
 const char *vq_enable(struct vq *q);
 bool vq_pop(struct vq *q, struct chain *c);
+size_t chain_read(const struct chain *c, size_t at, void *to, size_t size);
+size_t chain_write(const struct chain *c, size_t at, const void *from,
+		   size_t size);
 void vq_push(struct vq *q, uint16_t head, uint32_t written);
 void vq_interrupt(struct vq *q);
 
@@ -86,6 +89,7 @@ void devices_reset(void);
 
 /* one file a device */
 void block_add(struct guest *g, const char *spec);
+void net_add(struct guest *g, const char *spec);
 void rng_add(struct guest *g);
 
 static inline bool accepted(const struct device *d, int feature)

@@ -24,6 +24,7 @@ enum exit_code {
 /* types of the launcher */
 struct options {
 	const char *kernel, *initrd, *append, *name, *console;
+	const char *net;
 	uint64_t memory;
 	bool verbose, quiet, check;
 	const char *block[31];

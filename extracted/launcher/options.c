@@ -22,6 +22,8 @@ static const char usage[] =
 "  -a, --append TEXT    more words for the guest kernel's command line\n"
 "  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
 "  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
+"  -n, --net CABLE      a network: user[,forward=tcp:127.0.0.1:2222-22]...,\n"
+"                       tap=NAME or none (default none)\n"
 "      --rng            random numbers from the host, for the guest\n"
 "      --console WHERE  stdio, pty, file=FILE or unix=SOCKET (default stdio)\n"
 "      --name NAME      name the guest; no two running guests share one\n"
@@ -43,6 +45,7 @@ static const struct option longs[] = {
 	{ "console",	required_argument, NULL, 'C' },
 	{ "name",	required_argument, NULL, 'N' },
 	{ "block",	required_argument, NULL, 'd' },
+	{ "net",	required_argument, NULL, 'n' },
 	{ "rng",	no_argument, NULL, 'r' },
 	{ "check",	no_argument, NULL, 'c' },
 	{ "verbose",	no_argument, NULL, 'v' },
@@ -154,6 +157,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 	const char **text[128] = {
 		['k'] = &opt->kernel, ['i'] = &opt->initrd, ['a'] = &opt->append,
 		['C'] = &opt->console, ['N'] = &opt->name, ['m'] = &memory,
+		['n'] = &opt->net,
 	};
 	bool *flag[128] = {
 		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
@@ -163,7 +167,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:d:vqhV", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "k:i:a:m:d:n:vqhV", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
@@ -220,6 +224,8 @@ void options_print(const struct options *opt)
 	print_quoted("console", opt->console);
 	if (opt->name)
 		print_quoted("name", opt->name);
+	if (opt->net)
+		print_quoted("net", opt->net);
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");
 }
 

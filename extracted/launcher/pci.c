@@ -384,6 +384,8 @@ void devices_open(struct guest *g)
 {
 	for (int i = 0; i < g->opt->blocks; i++)
 		;
+	if (g->opt->net)
+		net_add(g, g->opt->net);
 	if (g->opt->rng)
 		rng_add(g);
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <string.h>
+
 #include "launcher.h"
 
 /* find guest memory */
@@ -102,7 +104,8 @@ bool vq_pop(struct vq *q, struct chain *c)
 {
 	const char *why;
 
-	if (!q->ready || q->dev->status & VIRTIO_CONFIG_S_NEEDS_RESET ||
+	if (!q->ready || (q->dev->status & (VIRTIO_CONFIG_S_DRIVER_OK |
+	    VIRTIO_CONFIG_S_NEEDS_RESET)) != VIRTIO_CONFIG_S_DRIVER_OK ||
 	    !available(q))
 		return false;
 	c->head = __atomic_load_n(&q->a->ring[q->last_avail % q->size],
@@ -116,13 +119,42 @@ bool vq_pop(struct vq *q, struct chain *c)
 	return true;
 }
 
+/* copy from and to a chain */
+static size_t copy(const struct iovec *v, int nr, size_t at, void *buffer,
+		   size_t size, bool to_guest)
+{
+	size_t done = 0, part;
+
+	for (; nr-- && done < size; v++) {
+		part = v->iov_len > at ? v->iov_len - at : 0;
+		if (part > size - done)
+			part = size - done;
+		if (to_guest)
+			memcpy(v->iov_base + at, buffer + done, part);
+		else
+			memcpy(buffer + done, v->iov_base + at, part);
+		done += part;
+		at -= v->iov_len < at ? v->iov_len : at;
+	}
+	return done;
+}
+
+size_t chain_read(const struct chain *c, size_t at, void *to, size_t size)
+{
+	return copy(c->iov, c->nr_out, at, to, size, false);
+}
+
+size_t chain_write(const struct chain *c, size_t at, const void *from,
+		   size_t size)
+{
+	return copy(c->iov + c->nr_out, c->nr_in, at, (void *)from, size, true);
+}
+
 /* give a chain back */
 void vq_push(struct vq *q, uint16_t head, uint32_t written)
 {
-	q->u->ring[q->used_idx % q->size] =
+	q->u->ring[q->used_idx++ % q->size] =
 		(struct vring_used_elem) { head, written };
-	/* The entry before the index that shows it. */
-	__atomic_store_n(&q->u->idx, ++q->used_idx, __ATOMIC_RELEASE);
 }
 
 /* interrupt if the driver wants it */
@@ -133,7 +165,9 @@ void vq_interrupt(struct vq *q)
 	if (new == old)
 		return;
 	q->signalled = new;
-	/* The index before the look at what the driver wants. */
+	/* The entries before the index that shows them, all at once; the
+	 * index before the look at what the driver wants. */
+	__atomic_store_n(&q->u->idx, new, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (accepted(q->dev, VIRTIO_RING_F_EVENT_IDX)) {
 		event = __atomic_load_n(&q->a->ring[q->size], __ATOMIC_RELAXED);
