@@ -64,6 +64,8 @@ static bool deliver(struct net *n)
 	uint16_t most = accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF) ? q->size : 1;
 	uint32_t bytes[VQ_MAX];
 	struct chain c[2];		/* the first, and the latest */
+	struct iovec *v, pieces[CHAIN_MAX];
+	int left;
 
 	for (size_t at = 0; at < n->waiting; at += bytes[parts++]) {
 		struct chain *to = &c[!!parts];
@@ -73,10 +75,14 @@ static bool deliver(struct net *n)
 			return parts == most;
 		}
 		heads[parts] = to->head;
-		bytes[parts] = chain_write(to, 0, n->in + at, n->waiting - at);
+		left = to->nr_in;
+		v = memcpy(pieces, to->iov + to->nr_out, left * sizeof(*v));
+		bytes[parts] = iov_write(&v, &left, n->in + at, n->waiting - at);
 	}
-	chain_write(&c[0], offsetof(struct virtio_net_hdr_v1, num_buffers),
-		    &parts, sizeof(parts));
+	v = c[0].iov + c[0].nr_out;
+	left = c[0].nr_in;
+	iov_write(&v, &left, NULL, offsetof(struct virtio_net_hdr_v1, num_buffers));
+	iov_write(&v, &left, &parts, sizeof(parts));
 	for (int i = 0; i < parts; i++)
 		vq_push(q, heads[i], bytes[i]);
 	return true;
@@ -116,7 +122,9 @@ static void transmit(struct net *n, struct vq *q)
 
 	n->full = false;
 	for (i = 0; i < BURST && !n->full && vq_pop(q, &c); i++) {
-		chain_read(&c, 0, n->out, sizeof(n->out));
+		struct iovec *v = c.iov;
+
+		iov_read(&v, &c.nr_out, n->out, sizeof(n->out));
 		if (permitted(n->dev, n->out, c.out_len, VIRTIO_NET_F_CSUM,
 			      VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6) &&
 		    write(n->cable, n->out, c.out_len) < 0 && errno == EAGAIN)

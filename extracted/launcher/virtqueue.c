@@ -29,7 +29,6 @@ const char *vq_enable(struct vq *q)
 	if (!q->d || !q->a || !q->u)
 		return "a ring outside the guest's memory";
 	q->last_avail = q->used_idx = q->signalled = 0;
-	q->ready = true;
 	return NULL;
 }
 
@@ -119,37 +118,6 @@ bool vq_pop(struct vq *q, struct chain *c)
 	return true;
 }
 
-/* copy from and to a chain */
-static size_t copy(const struct iovec *v, int nr, size_t at, void *buffer,
-		   size_t size, bool to_guest)
-{
-	size_t done = 0, part;
-
-	for (; nr-- && done < size; v++) {
-		part = v->iov_len > at ? v->iov_len - at : 0;
-		if (part > size - done)
-			part = size - done;
-		if (to_guest)
-			memcpy(v->iov_base + at, buffer + done, part);
-		else
-			memcpy(buffer + done, v->iov_base + at, part);
-		done += part;
-		at -= v->iov_len < at ? v->iov_len : at;
-	}
-	return done;
-}
-
-size_t chain_read(const struct chain *c, size_t at, void *to, size_t size)
-{
-	return copy(c->iov, c->nr_out, at, to, size, false);
-}
-
-size_t chain_write(const struct chain *c, size_t at, const void *from,
-		   size_t size)
-{
-	return copy(c->iov + c->nr_out, c->nr_in, at, (void *)from, size, true);
-}
-
 /* give a chain back */
 void vq_push(struct vq *q, uint16_t head, uint32_t written)
 {
@@ -178,4 +146,39 @@ void vq_interrupt(struct vq *q)
 		return;
 	}
 	device_irq(q->dev, 1);
+}
+
+/* move bytes of a chain */
+static size_t move(struct iovec **v, int *n, uint8_t *here, size_t len, bool in)
+{
+	size_t done = 0;
+
+	while (*n && done < len) {
+		uint8_t *there = (*v)->iov_base;
+		size_t k = (*v)->iov_len;
+
+		if (k > len - done)
+			k = len - done;
+		if (here)
+			memcpy(in ? there : here + done,
+			       in ? here + done : there, k);
+		done += k;
+		(*v)->iov_base = there + k;
+		(*v)->iov_len -= k;
+		if (!(*v)->iov_len) {
+			++*v;
+			--*n;
+		}
+	}
+	return done;
+}
+
+size_t iov_read(struct iovec **v, int *n, void *to, size_t len)
+{
+	return move(v, n, to, len, false);
+}
+
+size_t iov_write(struct iovec **v, int *n, const void *from, size_t len)
+{
+	return move(v, n, (void *)from, len, true);
 }
