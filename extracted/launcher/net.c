@@ -115,6 +115,17 @@ static void receive(struct net *n)
 	}
 }
 
+static void send_chain(struct net *n, struct chain *c)
+{
+	struct iovec *v = c->iov;
+
+	iov_read(&v, &c->nr_out, n->out, sizeof(n->out));
+	if (permitted(n->dev, n->out, c->out_len, VIRTIO_NET_F_CSUM,
+		      VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6) &&
+	    write(n->cable, n->out, c->out_len) < 0 && errno == EAGAIN)
+		n->full = true;
+}
+
 static void transmit(struct net *n, struct vq *q)
 {
 	struct chain c;
@@ -122,13 +133,7 @@ static void transmit(struct net *n, struct vq *q)
 
 	n->full = false;
 	for (i = 0; i < BURST && !n->full && vq_pop(q, &c); i++) {
-		struct iovec *v = c.iov;
-
-		iov_read(&v, &c.nr_out, n->out, sizeof(n->out));
-		if (permitted(n->dev, n->out, c.out_len, VIRTIO_NET_F_CSUM,
-			      VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6) &&
-		    write(n->cable, n->out, c.out_len) < 0 && errno == EAGAIN)
-			n->full = true;
+		send_chain(n, &c);
 		if (n->full)
 			q->last_avail--;
 		else
@@ -185,19 +190,17 @@ static void open_tap(struct net *n, const char *name, uint8_t *mac)
 		die(BAD_HOST, "cannot open /dev/net/tun (%s): `modprobe tun`, "
 		    "or see `ls -l /dev/net/tun`", strerror(errno));
 	if (strlen(name) >= IFNAMSIZ || !if_nametoindex(name))
-		die(NO_RESOURCE, "there is no tap '%s': make it with `ip tuntap "
-		    "add %s mode tap user $USER`", name, name);
+		die(NO_RESOURCE, "there is no tap '%s': make it with "
+		    "`ip tuntap add %s mode tap user $USER`", name, name);
 	strcpy(r.ifr_name, name);
-	if (ioctl(n->cable, TUNSETIFF, &r) < 0)
-		die(NO_RESOURCE, "cannot use the tap %s (%s): %s", name,
-		    strerror(errno), errno == EBUSY ? "another program has "
-		    "it, and each guest needs its own" : errno == EPERM ?
-		    "`ip tuntap` shows whose it is" :
-		    "`ip tuntap` lists the taps; one_queue is needed");
-	if (ioctl(n->cable, TUNSETVNETHDRSZ, &header) < 0 ||
+	if (ioctl(n->cable, TUNSETIFF, &r) < 0 ||
+	    ioctl(n->cable, TUNSETVNETHDRSZ, &header) < 0 ||
 	    ioctl(n->cable, SIOCGIFHWADDR, &r) < 0)
-		die(BAD_HOST, "the tap %s lacks what virtio needs: %s", name,
-		    strerror(errno));
+		die(NO_RESOURCE, "cannot use the tap %s (%s): %s", name,
+		    strerror(errno), errno == EBUSY ? "another program has it, and "
+		    "each guest needs its own" : errno == EPERM ?
+		    "it is not yours, as `ip tuntap` shows" :
+		    "`ip tuntap` lists the taps; one with several queues won't do");
 	memcpy(mac, r.ifr_hwaddr.sa_data, ETH_ALEN);
 	mac[0] ^= 4;
 }

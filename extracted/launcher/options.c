@@ -157,7 +157,6 @@ void options_parse(struct options *opt, int argc, char **argv)
 	const char **text[128] = {
 		['k'] = &opt->kernel, ['i'] = &opt->initrd, ['a'] = &opt->append,
 		['C'] = &opt->console, ['N'] = &opt->name, ['m'] = &memory,
-		['n'] = &opt->net,
 	};
 	bool *flag[128] = {
 		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
@@ -174,6 +173,8 @@ void options_parse(struct options *opt, int argc, char **argv)
 			*flag[c] = true;
 		else if (c == 'd')
 			block_option(opt, optarg);
+		else if (c == 'n')
+			opt->net = optarg;
 		else
 			answer(c);
 	/* check the options' values */
