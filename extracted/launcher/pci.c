@@ -189,8 +189,10 @@ static void set_status(struct device *d, uint8_t status)
 	if (new & VIRTIO_CONFIG_S_FEATURES_OK &&
 	    (d->accepted & ~d->features || !accepted(d, VIRTIO_F_VERSION_1)))
 		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
-	d->status = status | (d->status & VIRTIO_CONFIG_S_NEEDS_RESET);
-	if (!(new & VIRTIO_CONFIG_S_DRIVER_OK))
+	d->status |= status;		/* a reset alone takes bits away */
+	if (!(d->status & VIRTIO_CONFIG_S_FEATURES_OK))
+		d->status &= ~VIRTIO_CONFIG_S_DRIVER_OK;
+	if (!(new & d->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
 	if (d->ops->ready)
 		d->ops->ready(d);
@@ -243,17 +245,20 @@ static void write_common(struct device *d, unsigned int at, uint32_t value)
 static void common(struct device *d, unsigned int at, unsigned int size,
 		   bool write, uint32_t *value)
 {
-	struct vq *q = &d->vq[d->queue_select];
+	struct vq *q = d->vq;
 	const char *why;
 
+	if (d->queue_select < d->nr_queues)
+		q += d->queue_select;
+	else if (at >= QUEUE)
+		return;			/* size 0: no such queue */
 	if (at < QUEUE && write)
 		write_common(d, at, *value);
 	else if (at < QUEUE && at + size <= QUEUE)
 		memcpy(value, (uint8_t *)d + at, size);
-	else if (d->queue_select < d->nr_queues && !write)
+	else if (!write)
 		memcpy(value, (uint8_t *)q + at - QUEUE, size);
-	else if (d->queue_select < d->nr_queues && !q->ready &&
-		 at != VIRTIO_PCI_COMMON_Q_NOFF) {
+	else if (!q->ready && at != VIRTIO_PCI_COMMON_Q_NOFF) {
 		memcpy((uint8_t *)q + at - QUEUE, value, size);
 		why = q->ready ? vq_enable(q) : NULL;
 		q->vector = VIRTIO_MSI_NO_VECTOR;
