@@ -24,11 +24,12 @@ enum exit_code {
 /* types of the launcher */
 struct options {
 	const char *kernel, *initrd, *append, *name, *console;
-	const char *net;
 	uint64_t memory;
 	bool verbose, quiet, check;
-	const char *block[31];
+	/* more fields of the options */
+	const char *block[LG_NR_DEVICES - 1];
 	int blocks;
+	const char *net;
 	bool rng;
 };
 

@@ -20,6 +20,7 @@
 
 #include "launcher.h"
 
+/* the state of a network device */
 enum { RX, TX };
 
 #define HEADER		sizeof(struct virtio_net_hdr_v1)
@@ -36,6 +37,7 @@ struct net {
 	uint8_t out[FRAME_MAX] __attribute__((aligned(8)));
 };
 
+/* check a frame's header */
 static bool permitted(const struct device *d, const void *frame, size_t size,
 		      int csum, int tso4, int tso6)
 {
@@ -57,6 +59,7 @@ static bool permitted(const struct device *d, const void *frame, size_t size,
 	return false;
 }
 
+/* lay a frame into the guest's buffers */
 static bool deliver(struct net *n)
 {
 	struct vq *q = &n->dev->vq[RX];
@@ -67,6 +70,7 @@ static bool deliver(struct net *n)
 	struct iovec *v, pieces[CHAIN_MAX];
 	int left;
 
+	/* fill buffers until the frame is in */
 	for (size_t at = 0; at < n->waiting; at += bytes[parts++]) {
 		struct chain *to = &c[!!parts];
 
@@ -79,6 +83,7 @@ static bool deliver(struct net *n)
 		v = memcpy(pieces, to->iov + to->nr_out, left * sizeof(*v));
 		bytes[parts] = iov_write(&v, &left, n->in + at, n->waiting - at);
 	}
+	/* say in the first how many there are */
 	v = c[0].iov + c[0].nr_out;
 	left = c[0].nr_in;
 	iov_write(&v, &left, NULL, offsetof(struct virtio_net_hdr_v1, num_buffers));
@@ -88,12 +93,14 @@ static bool deliver(struct net *n)
 	return true;
 }
 
+/* move frames both ways */
 static void receive(struct net *n)
 {
 	for (int i = 0; i < BURST; i++) {
 		if (!n->waiting) {
 			ssize_t size = read(n->cable, n->in, sizeof(n->in));
 
+			/* leave if there is no frame */
 			if (size < 0 && errno != EAGAIN && n->cable >= 0) {
 				note("the tap of --net is gone (%s): the guest's link is down",
 				     strerror(errno));
@@ -180,6 +187,7 @@ static void reset(struct device *d)
 	((struct net *)d->priv)->waiting = 0;
 }
 
+/* open a tap */
 static void open_tap(struct net *n, const char *name, uint8_t *mac)
 {
 	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
@@ -193,6 +201,7 @@ static void open_tap(struct net *n, const char *name, uint8_t *mac)
 		die(NO_RESOURCE, "there is no tap '%s': make it with "
 		    "`ip tuntap add %s mode tap user $USER`", name, name);
 	strcpy(r.ifr_name, name);
+	/* take the tap, its header and address */
 	if (ioctl(n->cable, TUNSETIFF, &r) < 0 ||
 	    ioctl(n->cable, TUNSETVNETHDRSZ, &header) < 0 ||
 	    ioctl(n->cable, SIOCGIFHWADDR, &r) < 0)
@@ -205,6 +214,7 @@ static void open_tap(struct net *n, const char *name, uint8_t *mac)
 	mac[0] ^= 4;
 }
 
+/* answer libslirp's questions */
 static ssize_t to_guest(const void *frame, size_t size, void *cable)
 {
 	static struct virtio_net_hdr_v1 none;
@@ -250,6 +260,7 @@ static int look_at_socket(int i, void *opaque)
 	return i < 0 ? 0 : TRANSLATE(sockets[i].revents);
 }
 
+/* run libslirp in its thread */
 static Slirp *slirp;
 static int cable[2];		/* the device's end, and libslirp's */
 
@@ -262,11 +273,13 @@ static void *run_slirp(void *arg)
 		ssize_t size;
 		int r;
 
+		/* wait as the library wants it */
 		nr_sockets = 0;
 		add_socket(cable[1], SLIRP_POLL_IN, NULL);
 		slirp_pollfds_fill(slirp, &timeout, add_socket, NULL);
 		r = poll(sockets, nr_sockets, timeout);
 		slirp_pollfds_poll(slirp, r < 0, look_at_socket, NULL);
+		/* give it the guest's frames */
 		for (int i = 0; i < BURST; i++) {
 			size = recv(cable[1], frame, FRAME_MAX, MSG_DONTWAIT);
 			if (size < 0)
@@ -291,6 +304,7 @@ static void open_user(struct net *n)
 	};
 	struct rlimit files;
 
+	/* allow as many connections as the host does */
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
@@ -308,6 +322,7 @@ static void forward(const char *text)
 	unsigned int from, to, end = 0;
 	char protocol[4], address[16];
 
+	/* take the forward apart */
 	if (sscanf(text, "%3[a-z]:%15[0-9.]:%5u-%5u%n", protocol, address, &from,
 		   &to, &end) != 4 || text[end] ||
 	    (strcmp(protocol, "tcp") && strcmp(protocol, "udp")) ||
@@ -322,6 +337,7 @@ static void forward(const char *text)
 		    strerror(errno));
 }
 
+/* make a network device */
 #define BIT(name)	(1UL << VIRTIO_NET_F_##name)
 
 static const struct device_ops ops = {
@@ -349,6 +365,7 @@ void net_add(struct guest *g, const char *spec)
 		.mac = "\x52\x54\x00\x12\x34\x56",
 		.status = VIRTIO_NET_S_LINK_UP, .mtu = USER_MTU,
 	};
+	/* lay the cable */
 	if (user) {
 		pthread_t thread;
 
