@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -26,6 +25,7 @@ enum { RX, TX };
 #define HEADER		sizeof(struct virtio_net_hdr_v1)
 #define FRAME_MAX	(HEADER + ETHER_HDR_LEN + 4 + 65535)
 #define BURST		64		/* frames, then it's others' turn */
+#define NEVER		63		/* a feature that nobody offers */
 
 struct net {
 	struct device *dev;
@@ -48,15 +48,11 @@ static bool permitted(const struct device *d, const void *frame, size_t size,
 	    (h->flags && !accepted(d, csum)) || (partial && HEADER +
 	     h->csum_start + h->csum_offset + sizeof(uint16_t) > size))
 		return false;
-	switch (h->gso_type) {
-	case VIRTIO_NET_HDR_GSO_NONE:
+	if (h->gso_type == VIRTIO_NET_HDR_GSO_NONE)
 		return true;
-	case VIRTIO_NET_HDR_GSO_TCPV4:
-		return partial && h->gso_size && accepted(d, tso4);
-	case VIRTIO_NET_HDR_GSO_TCPV6:
-		return partial && h->gso_size && accepted(d, tso6);
-	}
-	return false;
+	if (h->gso_type != VIRTIO_NET_HDR_GSO_TCPV4)
+		tso4 = h->gso_type == VIRTIO_NET_HDR_GSO_TCPV6 ? tso6 : NEVER;
+	return partial && h->gso_size && accepted(d, tso4);
 }
 
 /* lay a frame into the guest's buffers */
