@@ -26,7 +26,11 @@ struct options {
 	const char *kernel, *initrd, *append, *console;
 	uint64_t memory;
 	bool verbose, quiet;
-	/* fields of further options */
+	/* more fields of the options */
+	const char *block[LG_NR_DEVICES - 1];
+	int blocks;
+	const char *net;
+	bool rng;
 	const char *name;
 };
 
@@ -119,6 +123,8 @@ void console_flush(void);
 void console_text(const char *text, size_t n);
 
 void report_death(struct guest *g);
+
+#include "device.h"
 
 void name_lock(const char *name);
 

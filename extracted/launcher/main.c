@@ -43,13 +43,15 @@ static void catch_signals(void)
 }
 
 /* serve a running guest */
-enum { DONE, SENT, CONSOLE, NR_FDS = CONSOLE + 3 };
+enum { DONE, SENT, DEVICES, CONSOLE, NR_FDS = CONSOLE + 3 };
 
 static void serve(struct guest *g)
 {
 	struct pollfd p[NR_FDS] = {
 		[DONE] = { g->done, POLLIN, 0 },
 		[SENT] = { g->sent, POLLIN, 0 },
+		/* wait for devices */
+		[DEVICES] = { loop_fd, POLLIN, 0 },
 	};
 	eventfd_t count;
 
@@ -61,6 +63,9 @@ static void serve(struct guest *g)
 			continue;
 		if (p[SENT].revents)
 			eventfd_read(g->sent, &count);
+		/* serve devices */
+		if (p[DEVICES].revents)
+			loop_work();
 		if (console_work(p + CONSOLE))
 			ioctl(g->fd, LG_EVENT, LG_PORT_CONSOLE);
 	} while (!p[DONE].revents);
@@ -68,6 +73,7 @@ static void serve(struct guest *g)
 	eventfd_read(g->done, &count);
 	pthread_join(g->vcpu, NULL);
 	console_flush();
+	devices_reset();
 }
 
 /* boot a guest and serve it */
@@ -111,6 +117,7 @@ int main(int argc, char **argv)
 	if (opt.verbose)
 		options_print(&opt);
 	options_check_memory(&opt);
+	devices_open(&g);
 	close(device_open());
 	catch_signals();
 	/* claims of further options */

@@ -24,7 +24,11 @@ static const char usage[] =
 "      --console WHERE  stdio (the default) or file=FILE\n"
 /* help on further consoles */
 "                       or pty or unix=SOCKET\n"
-/* help on further options */
+/* more lines of help */
+"  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
+"  -n, --net CABLE      a network: user[,forward=tcp:127.0.0.1:2222-22]...,\n"
+"                       tap=NAME or none (default none)\n"
+"      --rng            random numbers from the host, for the guest\n"
 "      --name NAME      name the guest; no two running guests share one\n"
 "      --check          say what this machine offers, and what is missing\n"
 "  -v, --verbose        print the whole equivalent command line\n"
@@ -46,8 +50,11 @@ static const struct option longs[] = {
 	{ "quiet",	no_argument, NULL, 'q' },
 	{ "help",	no_argument, NULL, 'h' },
 	{ "version",	no_argument, NULL, 'V' },
-	/* further long options */
-	{ "name",	required_argument, NULL, 'n' },
+	/* more long options */
+	{ "block",	required_argument, NULL, 'd' },
+	{ "net",	required_argument, NULL, 'n' },
+	{ "rng",	no_argument, NULL, 'r' },
+	{ "name",	required_argument, NULL, 'N' },
 	{ "check",	no_argument, NULL, 'c' },
 	{ 0 }
 };
@@ -168,18 +175,27 @@ void options_parse(struct options *opt, int argc, char **argv)
 		['k'] = &opt->kernel, ['i'] = &opt->initrd, ['a'] = &opt->append,
 		['C'] = &opt->console, ['m'] = &memory,
 		/* places of further options */
-		['n'] = &opt->name,
+		['N'] = &opt->name,
 	};
 	bool *flag[128] = { ['v'] = &opt->verbose, ['q'] = &opt->quiet };
+	text['n'] = &opt->net;
+	flag['r'] = &opt->rng;
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:"
+							   "n:", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
 			*flag[c] = true;
+		/* take other options */
+		else if (c == 'd' && opt->blocks < LG_NR_DEVICES - 1)
+			opt->block[opt->blocks++] = optarg;
+		else if (c == 'd')
+			die(BAD_USAGE, "--block %s: a guest has at most %d devices",
+			    optarg, opt->blocks);
 		else
 			answer(c);
 	/* check the options' values */
@@ -230,7 +246,13 @@ void options_print(const struct options *opt)
 		print_quoted("initrd", opt->initrd);
 	print_quoted("append", opt->append);
 	print_quoted("console", opt->console);
-	/* output of further options */
+	/* print other options */
+	for (int i = 0; i < opt->blocks; i++)
+		print_quoted("block", opt->block[i]);
+	if (opt->net)
+		print_quoted("net", opt->net);
+	if (opt->rng)
+		fputs(" --rng", stderr);
 	if (opt->name)
 		print_quoted("name", opt->name);
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");

@@ -116,8 +116,28 @@ static long close_port(struct lg_vcpu *v, unsigned int port)
 		return -EINVAL;
 	if (p->type == EVTCHNSTAT_virq)
 		v->virq_port[p->virq] = 0;
+	/* close a device's port */
+	if (p->type == EVTCHNSTAT_pirq)
+		v->vm->pirq_port[p->virq] = 0;
 	p->type = EVTCHNSTAT_closed;
 	clear_bit(port, v->vm->shared->evtchn_pending);
+	return 0;
+}
+
+static long bind_pirq(struct lg_vm *vm, struct evtchn_bind_pirq *b)
+{
+	u32 n = b->pirq - LG_PIRQ(0);
+	int port;
+
+	if (n >= LG_NR_DEVICES)
+		return -EINVAL;
+	if (vm->pirq_port[n])
+		return -EEXIST;
+	port = claim(vm, EVTCHNSTAT_pirq, n);
+	if (port < 0)
+		return port;
+	b->port = port;
+	WRITE_ONCE(vm->pirq_port[n], port);
 	return 0;
 }
 
@@ -143,6 +163,8 @@ union event_arg {
 	struct evtchn_alloc_unbound unbound;
 	struct evtchn_bind_vcpu vcpu;
 	struct evtchn_status status;
+	/* arguments of event calls for devices */
+	struct evtchn_bind_pirq pirq;
 	evtchn_port_t port;		/* close, send, unmask */
 };
 
@@ -153,6 +175,8 @@ static const u8 arg_size[] = {
 	[EVTCHNOP_alloc_unbound] = sizeof(struct evtchn_alloc_unbound),
 	[EVTCHNOP_bind_vcpu] = sizeof(struct evtchn_bind_vcpu),
 	[EVTCHNOP_status] = sizeof(struct evtchn_status),
+	/* sizes of arguments for devices */
+	[EVTCHNOP_bind_pirq] = sizeof(struct evtchn_bind_pirq),
 	[EVTCHNOP_close] = sizeof(evtchn_port_t),
 	[EVTCHNOP_send] = sizeof(evtchn_port_t),
 	[EVTCHNOP_unmask] = sizeof(evtchn_port_t),
@@ -181,6 +205,8 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 		a->unbound.port = got;
 		return min(got, 0);
 	}
+	if (op == EVTCHNOP_bind_pirq)
+		return bind_pirq(vm, &a->pirq);
 	if (port >= LG_NR_PORTS)
 		return -EINVAL;
 	/* act on a port */
