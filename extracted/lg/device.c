@@ -22,10 +22,13 @@ void lg_device_answer(struct lg_vcpu *v, u32 value)
 /* ring the launcher */
 static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
 {
-	struct lg_port *bell = &vm->ports[LG_BELL(device, queue)];
+	struct lg_port *bell;
 
+	if (queue >= LG_NR_QUEUES)
+		return;
+	bell = &vm->ports[LG_BELL(device, queue)];
 	spin_lock_irq(&vm->event_lock);
-	if (queue < LG_NR_QUEUES && bell->notify)
+	if (bell->notify)
 		host_eventfd_signal(bell->notify);
 	spin_unlock_irq(&vm->event_lock);
 }
