@@ -13,7 +13,7 @@
 
 /* numbers both sides know */
 #define LG_VERSION	"0.1"
-#define LG_API		1	/* both sides must agree on it */
+#define LG_API		2	/* both sides must agree on it */
 #define LG_MINOR	247	/* misc minor, of the range for local use */
 
 /* Event channel ports that exist when the guest starts. */
@@ -62,6 +62,7 @@ enum lg_exit {
 	LG_EXIT_SHUTDOWN,	/* the guest asked; see reason */
 	LG_EXIT_DEAD,		/* the hypervisor killed it; see message */
 	LG_EXIT_CONSOLE,	/* text for the console; see message, length */
+	LG_EXIT_IO,		/* a port of a device; see port, size, write */
 };
 
 /* The same numbers as SHUTDOWN_* in xen/interface/sched.h. */
@@ -83,6 +84,10 @@ struct lg_run {
 	struct lg_regs regs;
 	char message[256];	/* why it died, or text of the guest */
 	char section[64];	/* the section of the book that explains it */
+	__u16 port;		/* for LG_EXIT_IO */
+	__u8 size;		/* in bytes: 1, 2 or 4 */
+	__u8 write;
+	__u32 value;		/* written, or to be read by the next LG_RUN */
 };
 
 /* wake-up calls, information and counts */
@@ -107,6 +112,23 @@ struct lg_info {
 #define LG_NOTIFY	_IOW('L', 3, struct lg_notify)
 #define LG_INFO		_IOR('L', 4, struct lg_info)
 #define LG_STATS	_IOR('L', 5, struct lg_stats)
+#define LG_KICK		_IOW('L', 6, struct lg_kick)
+#define LG_IRQ		_IO('L', 7)		/* arg: device | bits << 8 */
+
+/* Ports of device n: 256 from here on, at 0xc000 + n * 0x100. */
+#define LG_BAR(n)	(0xc000 + (n) * 0x100)
+#define LG_BAR_ISR	0x38	/* one byte; a read clears it */
+#define LG_BAR_NOTIFY	0x40	/* queue q at 0x40 + 2 q */
+#define LG_BAR_CONFIG	0x80
+#define LG_NR_DEVICES	32	/* number 0 is the host bridge */
+#define LG_NR_QUEUES	16
+#define LG_PIRQ(n)	(16 + (n))
+
+/* LG_KICK: signal an eventfd whenever the guest rings for this queue. */
+struct lg_kick {
+	__u32 device, queue;
+	__s32 fd;		/* -1 takes it away */
+};
 
 /* LG_STATS: counts since the guest was created. */
 struct lg_stats {

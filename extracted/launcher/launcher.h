@@ -26,6 +26,9 @@ struct options {
 	const char *kernel, *initrd, *append, *name, *console;
 	uint64_t memory;
 	bool verbose, quiet, check;
+	const char *block[31];
+	int blocks;
+	bool rng;
 };
 
 struct file {
@@ -124,5 +127,7 @@ void report_death(struct guest *g);
 bool guest_read(const struct domain *d, uint64_t root, uint64_t va,
 		uint64_t *value);
 int check_host(void);
+
+#include "device.h"
 
 #endif

@@ -43,13 +43,14 @@ static void catch_signals(void)
 }
 
 /* serve a running guest */
-enum { DONE, SENT, CONSOLE, NR_FDS = CONSOLE + 3 };
+enum { DONE, SENT, DEVICES, CONSOLE, NR_FDS = CONSOLE + 3 };
 
 static void serve(struct guest *g)
 {
 	struct pollfd p[NR_FDS] = {
 		[DONE] = { g->done, POLLIN, 0 },
 		[SENT] = { g->sent, POLLIN, 0 },
+		[DEVICES] = { loop_fd, POLLIN, 0 },
 	};
 	eventfd_t count;
 
@@ -61,6 +62,8 @@ static void serve(struct guest *g)
 			continue;
 		if (p[SENT].revents)
 			eventfd_read(g->sent, &count);
+		if (p[DEVICES].revents)
+			loop_work();
 		if (console_work(p + CONSOLE))
 			ioctl(g->fd, LG_EVENT, LG_PORT_CONSOLE);
 	} while (!p[DONE].revents);
@@ -90,6 +93,7 @@ static bool wants_reboot(struct guest *g)
 	if (g->run.exit != LG_EXIT_SHUTDOWN || g->run.reason != LG_REBOOT)
 		return false;
 	/* take everything down */
+	devices_reset();
 	note("the guest reboots");
 	close(g->fd);
 	domain_free(&g->dom);
@@ -120,6 +124,7 @@ int main(int argc, char **argv)
 	g.sent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	g.done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	console_open(opt.console);
+	devices_open(&g);
 	do
 		boot(&g);
 	while (wants_reboot(&g));

@@ -21,6 +21,8 @@ static const char usage[] =
 "  -i, --initrd FILE    initial RAM disk\n"
 "  -a, --append TEXT    more words for the guest kernel's command line\n"
 "  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
+"  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
+"      --rng            random numbers from the host, for the guest\n"
 "      --console WHERE  stdio, pty, file=FILE or unix=SOCKET (default stdio)\n"
 "      --name NAME      name the guest; no two running guests share one\n"
 "      --check          say what this machine offers, and what is missing\n"
@@ -39,7 +41,9 @@ static const struct option longs[] = {
 	{ "append",	required_argument, NULL, 'a' },
 	{ "memory",	required_argument, NULL, 'm' },
 	{ "console",	required_argument, NULL, 'C' },
-	{ "name",	required_argument, NULL, 'n' },
+	{ "name",	required_argument, NULL, 'N' },
+	{ "block",	required_argument, NULL, 'd' },
+	{ "rng",	no_argument, NULL, 'r' },
 	{ "check",	no_argument, NULL, 'c' },
 	{ "verbose",	no_argument, NULL, 'v' },
 	{ "quiet",	no_argument, NULL, 'q' },
@@ -135,26 +139,37 @@ static _Noreturn void answer(int c)
 	exit(OK);
 }
 
+static void block_option(struct options *opt, const char *spec)
+{
+	if (opt->blocks == sizeof(opt->block) / sizeof(*opt->block))
+		die(BAD_USAGE, "--block %s: a guest has at most %d devices",
+		    spec, opt->blocks);
+	opt->block[opt->blocks++] = spec;
+}
+
 void options_parse(struct options *opt, int argc, char **argv)
 {
 	/* tables of the options' places */
 	const char *memory = "256M";
 	const char **text[128] = {
 		['k'] = &opt->kernel, ['i'] = &opt->initrd, ['a'] = &opt->append,
-		['C'] = &opt->console, ['n'] = &opt->name, ['m'] = &memory,
+		['C'] = &opt->console, ['N'] = &opt->name, ['m'] = &memory,
 	};
 	bool *flag[128] = {
 		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
+		['r'] = &opt->rng,
 	};
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "k:i:a:m:d:vqhV", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
 			*flag[c] = true;
+		else if (c == 'd')
+			block_option(opt, optarg);
 		else
 			answer(c);
 	/* check the options' values */

@@ -62,6 +62,10 @@ static void *run_vcpu(void *arg)
 		r = ioctl(g->fd, LG_RUN, &g->run);
 		if (r == 0 && g->run.exit == LG_EXIT_CONSOLE)
 			console_text(g->run.message, g->run.length);
+		if (r == 0 && g->run.exit == LG_EXIT_IO) {
+			device_io(&g->run);
+			g->run.exit = LG_EXIT_NONE;
+		}
 	} while (r < 0 ? errno == EINTR : g->run.exit == LG_EXIT_NONE ||
 					  g->run.exit == LG_EXIT_CONSOLE);
 	if (r < 0)
@@ -88,6 +92,7 @@ void guest_start(struct guest *g)
 		create_failed();
 	if (ioctl(g->fd, LG_NOTIFY, &notify) < 0)
 		die(INTERNAL, "LG_NOTIFY: %s", strerror(errno));
+	devices_connect(g);
 	err = pthread_create(&g->vcpu, NULL, run_vcpu, g);
 	if (err)
 		die(NO_RESOURCE, "cannot start the vCPU's thread: %s",

@@ -107,6 +107,24 @@ static long bind_virq(struct lg_vcpu *v, struct evtchn_bind_virq *b)
 	return 0;
 }
 
+/* bind a device's interrupt */
+static long bind_pirq(struct lg_vm *vm, struct evtchn_bind_pirq *b)
+{
+	u32 n = b->pirq - LG_PIRQ(0);
+	int port;
+
+	if (n >= LG_NR_DEVICES)
+		return -EINVAL;
+	if (vm->pirq_port[n])
+		return -EEXIST;
+	port = claim(vm, EVTCHNSTAT_pirq, n);
+	if (port < 0)
+		return port;
+	b->port = port;
+	WRITE_ONCE(vm->pirq_port[n], port);
+	return 0;
+}
+
 /* close a port */
 static long close_port(struct lg_vcpu *v, unsigned int port)
 {
@@ -116,6 +134,8 @@ static long close_port(struct lg_vcpu *v, unsigned int port)
 		return -EINVAL;
 	if (p->type == EVTCHNSTAT_virq)
 		v->virq_port[p->virq] = 0;
+	if (p->type == EVTCHNSTAT_pirq)
+		v->vm->pirq_port[p->virq] = 0;
 	p->type = EVTCHNSTAT_closed;
 	clear_bit(port, (unsigned long *)v->vm->shared->evtchn_pending);
 	return 0;
@@ -163,6 +183,7 @@ union event_arg {
 	struct evtchn_alloc_unbound unbound;
 	struct evtchn_bind_vcpu vcpu;
 	struct evtchn_status status;
+	struct evtchn_bind_pirq pirq;
 	evtchn_port_t port;		/* close, send, unmask */
 };
 
@@ -180,6 +201,8 @@ static size_t arg_size(unsigned int op)
 		return sizeof(struct evtchn_bind_vcpu);
 	case EVTCHNOP_status:
 		return sizeof(struct evtchn_status);
+	case EVTCHNOP_bind_pirq:
+		return sizeof(struct evtchn_bind_pirq);
 	case EVTCHNOP_close:
 	case EVTCHNOP_send:
 	case EVTCHNOP_unmask:
@@ -210,6 +233,8 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 		got = claim(vm, EVTCHNSTAT_unbound, 0);
 		a->unbound.port = got;
 		return min(got, 0);
+	case EVTCHNOP_bind_pirq:
+		return bind_pirq(vm, &a->pirq);
 	}
 	if (port >= LG_NR_PORTS)
 		return -EINVAL;

@@ -450,6 +450,8 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 	case __HYPERVISOR_event_channel_op:
 		return lg_event_op(v, a[0], a[1]);
 	case __HYPERVISOR_physdev_op:
+		if (a[0] == PHYSDEVOP_irq_status_query || a[0] == PHYSDEVOP_eoi)
+			return lg_pirq_op(v, a[0], a[1]);
 		return physdev_op(a[0]);
 	}
 	return -ENOSYS;

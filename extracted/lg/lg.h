@@ -106,6 +106,10 @@ struct lg_vm {
 	u64 tsc_start;			/* TSC of guest time 0 */
 	struct lg_stats stats;
 	struct lg_vcpu *vcpu;		/* set once, at the end of creation */
+
+	atomic_t isr[LG_NR_DEVICES];	/* what each device asks for */
+	u16 pirq_port[LG_NR_DEVICES];	/* 0: not bound; event_lock */
+	struct eventfd_ctx *kick[LG_NR_DEVICES][LG_NR_QUEUES];
 };
 
 /* a vCPU */
@@ -146,6 +150,7 @@ struct lg_vcpu {
 	bool timer_fired;
 
 	struct lg_run *run;		/* where this run's end is described */
+	u8 port_read;			/* bytes that an IN waits for */
 };
 
 /* prototypes of the module */
@@ -247,6 +252,14 @@ void lg_clock_fill(struct lg_vcpu *v, struct pvclock_vcpu_time_info *t);
 u64 lg_clock_now(struct lg_vm *vm);
 int lg_timer_set(struct lg_vcpu *v, u64 when);
 void lg_timer_stop(struct lg_vcpu *v);
+
+/* device.c */
+bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size);
+void lg_device_answer(struct lg_vcpu *v, u32 value);
+long lg_device_irq(struct lg_vm *vm, unsigned long arg);
+int lg_device_kick(struct lg_vm *vm, const struct lg_kick *k);
+void lg_device_free(struct lg_vm *vm);
+long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* switcher.S */
 extern const char lg_switcher[], lg_switcher_end[];

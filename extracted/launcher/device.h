@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the devices, their queues and the loop know of each other. */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <sys/uio.h>
+
+#define VQ_MAX		256		/* entries of a queue */
+#define CHAIN_MAX	256		/* buffers of a chain */
+
+struct device;
+
+struct vq {
+	uint16_t size, last_avail, used_idx, signalled;
+	bool ready;			/* enabled, its rings checked */
+	uint64_t desc, avail, used;	/* guest-physical, from the guest */
+	struct vring_desc *d;		/* the same, as seen from here */
+	struct vring_avail *a;
+	struct vring_used *u;
+	int kick;			/* eventfd: the guest rang */
+	struct device *dev;
+};
+
+/* What the device reads (out) comes first, then what it writes (in). */
+struct chain {
+	uint16_t head;
+	int nr_out, nr_in;
+	size_t out_len, in_len;
+	struct iovec iov[CHAIN_MAX];
+};
+
+struct device_ops {
+	const char *name;
+	uint16_t type;			/* virtio 1.2, chapter 5 */
+	uint8_t queues, config_size;
+	uint64_t features;		/* beside those of every device */
+	/* All are called with devices_lock held. */
+	void (*kick)(struct device *d, int queue);
+	void (*reset)(struct device *d);	/* leaves no chain in flight */
+	void (*ready)(struct device *d);	/* optional: DRIVER_OK is set */
+	void (*config_written)(struct device *d, unsigned int offset);
+};
+
+struct device {
+	const struct device_ops *ops;
+	struct guest *g;
+	void *priv;
+	int n;				/* on the bus: 00:n.0 */
+	uint8_t status, generation;
+	uint64_t features;		/* offered; some may add to them */
+	uint64_t accepted;		/* by the driver */
+	uint32_t feature_select, driver_select, complaints;
+	uint16_t queue_select;
+	struct vq vq[LG_NR_QUEUES];
+	uint8_t config[128];
+};
+
+/* loop.c */
+extern pthread_mutex_t devices_lock;	/* devices, queues, the loop's table */
+extern int loop_fd;
+int watch(int fd, short events, void (*fn)(void *arg, short revents),
+	  void *arg);
+void unwatch(int fd);
+void loop_work(void);
+
+/* virtqueue.c */
+void *guest_at(struct guest *g, uint64_t addr, uint64_t len);
+const char *vq_enable(struct vq *q);
+bool vq_pop(struct vq *q, struct chain *c);
+void vq_push(struct vq *q, uint16_t head, uint32_t written);
+void vq_interrupt(struct vq *q);
+
+/* pci.c */
+struct device *device_add(struct guest *g, const struct device_ops *ops,
+			  void *priv);
+void device_broken(struct device *d, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void device_config_changed(struct device *d);
+void device_irq(struct device *d, unsigned int bits);
+void device_io(struct lg_run *run);
+void devices_open(struct guest *g);
+void devices_connect(struct guest *g);
+void devices_reset(void);
+
+/* one file a device */
+void block_add(struct guest *g, const char *spec);
+void rng_add(struct guest *g);
+
+static inline bool accepted(const struct device *d, int feature)
+{
+	return d->accepted >> feature & 1;
+}
+
+#endif

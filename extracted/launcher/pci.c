@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <linux/virtio_pci.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+#include "launcher.h"
+
+#define ALWAYS	(1ULL << VIRTIO_F_VERSION_1 | \
+		 1ULL << VIRTIO_RING_F_INDIRECT_DESC | \
+		 1ULL << VIRTIO_RING_F_EVENT_IDX)
+
+/* the bus */
+static struct function {
+	uint8_t space[256];	/* configuration space */
+	bool sizing;		/* all ones were written to the BAR */
+	struct device *d;	/* none: the host bridge, or nothing */
+} bus[LG_NR_DEVICES];
+static int nr_functions;
+static uint32_t address;	/* of configuration: port cf8 */
+
+/* fill a configuration space */
+static void put(uint8_t *space, int at, uint32_t value, int size)
+{
+	memcpy(space + at, &value, size);
+}
+
+static void put_ids(uint8_t *space, uint32_t ids, uint32_t class)
+{
+	put(space, PCI_VENDOR_ID, ids, 4);
+	put(space, PCI_CLASS_REVISION, class << 8 | 1, 4);
+}
+
+/* Where the capabilities stand; each leads to the next. */
+enum { CAP_COMMON = 0x40, CAP_NOTIFY = 0x50, CAP_ISR = 0x64,
+       CAP_DEVICE = 0x74, CAP_WINDOW = 0x84 };
+#define WINDOW(field)	(CAP_WINDOW + offsetof(struct virtio_pci_cfg_cap, field))
+
+static void put_capabilities(uint8_t *space)
+{
+	static const struct virtio_pci_cap caps[] = {
+		{ PCI_CAP_ID_VNDR, CAP_NOTIFY, 16, VIRTIO_PCI_CAP_COMMON_CFG,
+		  .offset = 0, .length = sizeof(struct virtio_pci_common_cfg) },
+		{ PCI_CAP_ID_VNDR, CAP_ISR, 20, VIRTIO_PCI_CAP_NOTIFY_CFG,
+		  .offset = LG_BAR_NOTIFY, .length = 2 * LG_NR_QUEUES },
+		{ PCI_CAP_ID_VNDR, CAP_DEVICE, 16, VIRTIO_PCI_CAP_ISR_CFG,
+		  .offset = LG_BAR_ISR, .length = 1 },
+		{ PCI_CAP_ID_VNDR, CAP_WINDOW, 16, VIRTIO_PCI_CAP_DEVICE_CFG,
+		  .offset = LG_BAR_CONFIG, .length = 0x80 },
+		{ PCI_CAP_ID_VNDR, 0, 20, VIRTIO_PCI_CAP_PCI_CFG },
+	};
+	static const uint8_t at[] = { CAP_COMMON, CAP_NOTIFY, CAP_ISR,
+				      CAP_DEVICE, CAP_WINDOW };
+
+	for (int i = 0; i < 5; i++)
+		memcpy(space + at[i], &caps[i], sizeof(caps[i]));
+	put(space, CAP_NOTIFY + sizeof(*caps), 2, 4);	/* the multiplier */
+	put(space, PCI_CAPABILITY_LIST, CAP_COMMON, 1);
+	put(space, PCI_STATUS, PCI_STATUS_CAP_LIST, 2);
+}
+
+/* add a device */
+static struct function *next_function(void)
+{
+	if (!nr_functions)		/* Red Hat's host bridge; class 0600 */
+		put_ids(bus[nr_functions++].space, 0x00081b36, 0x060000);
+	if (nr_functions == LG_NR_DEVICES)
+		die(BAD_USAGE, "a guest has at most %d devices",
+		    LG_NR_DEVICES - 1);
+	return &bus[nr_functions++];
+}
+
+static void kicked(void *arg, short revents)
+{
+	struct vq *q = arg;
+	struct device *d = q->dev;
+	eventfd_t count;
+
+	eventfd_read(q->kick, &count);
+	if (q->ready && d->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		d->ops->kick(d, q - d->vq);
+}
+
+struct device *device_add(struct guest *g, const struct device_ops *ops,
+			  void *priv)
+{
+	struct function *f = next_function();
+	struct device *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		die(NO_RESOURCE, "no memory for the device %s", ops->name);
+	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus,
+			       .features = ops->features | ALWAYS };
+	for (int i = 0; i < ops->queues; i++) {
+		struct vq *q = &d->vq[i];
+
+		*q = (struct vq) { .dev = d, .size = VQ_MAX };
+		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
+			die(NO_RESOURCE, "no file descriptor for the device "
+			    "%s (%s): see ulimit -n", ops->name,
+			    strerror(errno));
+	}
+	f->d = d;
+	put_ids(f->space, (0x1040 + ops->type) << 16 | 0x1af4, 0xff0000);
+	put(f->space, PCI_SUBSYSTEM_VENDOR_ID, 0x1af4, 2);
+	put(f->space, PCI_INTERRUPT_LINE, LG_PIRQ(d->n) | 1 << 8, 2);
+	put(f->space, PCI_BASE_ADDRESS_0, LG_BAR(d->n) | 1, 4);
+	put_capabilities(f->space);
+	return d;
+}
+
+/* interrupt the guest */
+void device_irq(struct device *d, unsigned int bits)
+{
+	ioctl(d->g->fd, LG_IRQ, d->n | bits << 8);
+}
+
+void device_config_changed(struct device *d)
+{
+	d->generation++;
+	if (d->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		device_irq(d, 2);
+}
+
+void device_broken(struct device *d, const char *fmt, ...)
+{
+	char text[128];
+	va_list ap;
+
+	if (d->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	d->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	device_config_changed(d);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (d->complaints++ < 8)
+		note("the guest's driver broke the device %s at 00:%02x.0: %s; "
+		     "it needs a reset", d->ops->name, d->n, text);
+}
+
+/* reset a device */
+static void device_reset(struct device *d)
+{
+	d->ops->reset(d);
+	for (int i = 0; i < d->ops->queues; i++)
+		d->vq[i] = (struct vq) { .dev = d, .size = VQ_MAX,
+					 .kick = d->vq[i].kick };
+	d->status = 0;
+	d->accepted = 0;
+	d->feature_select = d->driver_select = d->queue_select = 0;
+	device_irq(d, 0);
+}
+
+void devices_reset(void)
+{
+	pthread_mutex_lock(&devices_lock);
+	for (int i = 1; i < nr_functions; i++)
+		device_reset(bus[i].d);
+	pthread_mutex_unlock(&devices_lock);
+}
+
+/* set a device's status */
+static void set_status(struct device *d, uint8_t status)
+{
+	uint8_t new = status & ~d->status;
+
+	if (!status) {
+		device_reset(d);
+		return;
+	}
+	if (new & VIRTIO_CONFIG_S_FEATURES_OK &&
+	    (d->accepted & ~d->features || !accepted(d, VIRTIO_F_VERSION_1)))
+		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+	d->status = status | (d->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	if (!(new & VIRTIO_CONFIG_S_DRIVER_OK))
+		return;
+	if (d->ops->ready)
+		d->ops->ready(d);
+	for (int i = 0; i < d->ops->queues; i++)
+		eventfd_write(d->vq[i].kick, 1);
+}
+
+/* read and write the common configuration */
+static void fill_common(struct device *d, struct virtio_pci_common_cfg *c)
+{
+	struct vq *q = &d->vq[d->queue_select];
+
+	*c = (struct virtio_pci_common_cfg) {
+		.device_feature_select = d->feature_select,
+		.guest_feature_select = d->driver_select,
+		.msix_config = VIRTIO_MSI_NO_VECTOR,
+		.num_queues = d->ops->queues,
+		.device_status = d->status,
+		.config_generation = d->generation,
+		.queue_select = d->queue_select,
+		.queue_msix_vector = VIRTIO_MSI_NO_VECTOR,
+	};
+	if (d->feature_select < 2)
+		c->device_feature = d->features >> 32 * d->feature_select;
+	if (d->driver_select < 2)
+		c->guest_feature = d->accepted >> 32 * d->driver_select;
+	if (d->queue_select >= d->ops->queues)
+		return;
+	c->queue_size = q->size;
+	c->queue_enable = q->ready;
+	c->queue_notify_off = d->queue_select;
+	c->queue_desc_lo = q->desc;
+	c->queue_desc_hi = q->desc >> 32;
+	c->queue_avail_lo = q->avail;
+	c->queue_avail_hi = q->avail >> 32;
+	c->queue_used_lo = q->used;
+	c->queue_used_hi = q->used >> 32;
+}
+
+static void accept_features(struct device *d, uint32_t bits)
+{
+	int shift = 32 * d->driver_select;
+
+	if (d->driver_select < 2 && !(d->status & VIRTIO_CONFIG_S_FEATURES_OK))
+		d->accepted = (d->accepted & ~(0xffffffffULL << shift)) |
+			      (uint64_t)bits << shift;
+}
+
+static void write_queue(struct device *d, const struct virtio_pci_common_cfg *c)
+{
+	struct vq *q = &d->vq[d->queue_select];
+	const char *why;
+
+	if (d->queue_select >= d->ops->queues || q->ready)
+		return;
+	q->size = c->queue_size;
+	q->desc = c->queue_desc_lo | (uint64_t)c->queue_desc_hi << 32;
+	q->avail = c->queue_avail_lo | (uint64_t)c->queue_avail_hi << 32;
+	q->used = c->queue_used_lo | (uint64_t)c->queue_used_hi << 32;
+	if (c->queue_enable != 1)
+		return;
+	why = vq_enable(q);
+	if (why)
+		device_broken(d, "queue %d has %s", d->queue_select, why);
+}
+
+static void write_common(struct device *d, unsigned int at,
+			 const struct virtio_pci_common_cfg *c)
+{
+	switch (at) {
+	case VIRTIO_PCI_COMMON_DFSELECT:
+		d->feature_select = c->device_feature_select;
+		break;
+	case VIRTIO_PCI_COMMON_GFSELECT:
+		d->driver_select = c->guest_feature_select;
+		break;
+	case VIRTIO_PCI_COMMON_GF:
+		accept_features(d, c->guest_feature);
+		break;
+	case VIRTIO_PCI_COMMON_STATUS:
+		set_status(d, c->device_status);
+		break;
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+		d->queue_select = c->queue_select;
+		break;
+	case VIRTIO_PCI_COMMON_Q_SIZE ... VIRTIO_PCI_COMMON_Q_USEDHI:
+		write_queue(d, c);
+	}
+}
+
+/* serve a device's ports */
+static void bar(struct device *d, unsigned int at, unsigned int size,
+		bool write, uint32_t *value)
+{
+	struct virtio_pci_common_cfg c;
+	unsigned int config = at - LG_BAR_CONFIG;
+
+	if (at + size <= sizeof(c)) {
+		fill_common(d, &c);
+		if (!write) {
+			*value = 0;
+			memcpy(value, (uint8_t *)&c + at, size);
+			return;
+		}
+		memcpy((uint8_t *)&c + at, value, size);
+		write_common(d, at, &c);
+	} else if (at >= LG_BAR_CONFIG && config + size <= d->ops->config_size) {
+		if (!write) {
+			*value = 0;
+			memcpy(value, d->config + config, size);
+		} else if (d->ops->config_written) {
+			memcpy(d->config + config, value, size);
+			d->ops->config_written(d, config);
+		}
+	} else if (at == LG_BAR_ISR && !write) {
+		*value = ioctl(d->g->fd, LG_IRQ, d->n);
+	} else if (at >= LG_BAR_NOTIFY && write &&
+		   (at - LG_BAR_NOTIFY) / 2 < d->ops->queues) {
+		eventfd_write(d->vq[(at - LG_BAR_NOTIFY) / 2].kick, 1);
+	}
+}
+
+/* serve the configuration space */
+/* The window: a driver that cannot reach the ports goes through here. */
+static void window(struct function *f, bool write, uint32_t *value)
+{
+	uint32_t at, length;
+
+	memcpy(&at, f->space + WINDOW(cap.offset), 4);
+	memcpy(&length, f->space + WINDOW(cap.length), 4);
+	if (f->space[WINDOW(cap.bar)] == 0 && at < 256 &&
+	    (length == 1 || length == 2 || length == 4) && at + length <= 256)
+		bar(f->d, at, length, write, value);
+}
+
+static void config_write(struct function *f, unsigned int at,
+			 unsigned int size, uint32_t value)
+{
+	if (at >= WINDOW(pci_cfg_data) && at < WINDOW(pci_cfg_data) + 4)
+		window(f, true, &value);
+	else if (at == PCI_COMMAND)
+		put(f->space, at, value & 0x407, 2);
+	else if (at == PCI_BASE_ADDRESS_0 && size == 4)
+		f->sizing = value == ~0U;
+	else if (at == WINDOW(cap.bar) ||
+		 (at >= WINDOW(cap.offset) && at < WINDOW(pci_cfg_data)))
+		memcpy(f->space + at, &value, size);
+}
+
+static void config(struct function *f, unsigned int at, unsigned int size,
+		   bool write, uint32_t *value)
+{
+	if (write) {
+		if (f->d)
+			config_write(f, at, size, *value);
+		return;
+	}
+	*value = 0;
+	if (f->d && at == WINDOW(pci_cfg_data))
+		window(f, false, value);
+	else if (f->sizing && at == PCI_BASE_ADDRESS_0)
+		*value = 0xffffff01;
+	else
+		memcpy(value, f->space + at, size);
+}
+
+static void config_port(const struct lg_run *run, uint32_t *value)
+{
+	unsigned int n = address >> 11 & 31;
+
+	if (run->port == 0xcf8 && run->size == 4) {
+		if (run->write)
+			address = *value & 0x80fffffc;
+		else
+			*value = address;
+	}
+	/* Bus 0 and function 0 only; no access across four bytes. */
+	if (run->port < 0xcfc || (run->port & 3) + run->size > 4 ||
+	    (address & ~0xf8fcU) != 0x80000000 || n >= nr_functions)
+		return;
+	config(&bus[n], (address & 0xfc) + (run->port & 3), run->size,
+	       run->write, value);
+}
+
+/* answer a guest's access to a port */
+void device_io(struct lg_run *run)
+{
+	unsigned int n = (run->port - LG_BAR(0)) / 0x100;
+	uint32_t value = run->write ? run->value : ~0U;
+
+	pthread_mutex_lock(&devices_lock);
+	if (run->port < LG_BAR(0))
+		config_port(run, &value);
+	else if (n < nr_functions && bus[n].d)
+		bar(bus[n].d, run->port & 0xff, run->size, run->write, &value);
+	pthread_mutex_unlock(&devices_lock);
+	run->value = value;
+}
+
+/* make and connect the devices */
+void devices_open(struct guest *g)
+{
+	for (int i = 0; i < g->opt->blocks; i++)
+		;
+	if (g->opt->rng)
+		rng_add(g);
+}
+
+void devices_connect(struct guest *g)
+{
+	for (int n = 1; n < nr_functions; n++)
+		for (int i = 0; i < bus[n].d->ops->queues; i++) {
+			struct lg_kick k = { n, i, bus[n].d->vq[i].kick };
+
+			if (ioctl(g->fd, LG_KICK, &k) < 0)
+				die(INTERNAL, "LG_KICK: %s", strerror(errno));
+		}
+}

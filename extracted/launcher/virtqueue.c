@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "launcher.h"
+
+/* find guest memory */
+void *guest_at(struct guest *g, uint64_t addr, uint64_t len)
+{
+	uint64_t size = g->dom.frames << PAGE_SHIFT;
+
+	if (addr > size || len > size - addr)
+		return NULL;
+	return g->dom.mem + addr;
+}
+
+/* check a queue's rings */
+const char *vq_enable(struct vq *q)
+{
+	struct guest *g = q->dev->g;
+	uint64_t n = q->size;
+
+	if (!n || n > VQ_MAX || n & (n - 1))
+		return "a size that is no power of two, or too large";
+	if (q->desc & 15 || q->avail & 1 || q->used & 3)
+		return "a ring that is not aligned";
+	q->d = guest_at(g, q->desc, n * sizeof(*q->d));
+	q->a = guest_at(g, q->avail, 6 + n * 2);
+	q->u = guest_at(g, q->used, 6 + n * sizeof(struct vring_used_elem));
+	if (!q->d || !q->a || !q->u)
+		return "a ring outside the guest's memory";
+	q->last_avail = q->used_idx = q->signalled = 0;
+	q->ready = true;
+	return NULL;
+}
+
+/* see whether a chain waits */
+static bool broken(struct vq *q, const char *why)
+{
+	device_broken(q->dev, "queue %d has %s", (int)(q - q->dev->vq), why);
+	return false;
+}
+
+static uint16_t waiting(struct vq *q)
+{
+	return __atomic_load_n(&q->a->idx, __ATOMIC_ACQUIRE) - q->last_avail;
+}
+
+static bool available(struct vq *q)
+{
+	uint16_t n = waiting(q);
+
+	if (!n && accepted(q->dev, VIRTIO_RING_F_EVENT_IDX)) {
+		uint16_t *event = (uint16_t *)&q->u->ring[q->size];
+
+		/* Ask to be rung at the next chain, then look again. */
+		__atomic_store_n(event, q->last_avail, __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		n = waiting(q);
+	}
+	return n > q->size ? broken(q, "an impossible avail index") : n;
+}
+
+/* follow a chain */
+static const char *follow(struct vq *q, struct chain *c,
+			  const volatile struct vring_desc *table,
+			  uint32_t entries, uint16_t i, bool nested)
+{
+	struct vring_desc d;
+	void *p;
+
+	do {
+		if (i >= entries)
+			return "a descriptor outside its table";
+		d = table[i];		/* once: the guest may change it */
+		p = guest_at(q->dev->g, d.addr, d.len);
+		if (!p)
+			return "a buffer outside the guest's memory";
+		if (d.flags & VRING_DESC_F_INDIRECT) {
+			if (nested || d.flags & VRING_DESC_F_NEXT ||
+			    !d.len || d.len % sizeof(d) ||
+			    !accepted(q->dev, VIRTIO_RING_F_INDIRECT_DESC))
+				return "a bad indirect table";
+			return follow(q, c, p, d.len / sizeof(d), 0, true);
+		}
+		if (c->nr_out + c->nr_in == CHAIN_MAX)
+			return "a chain that is too long";
+		c->iov[c->nr_out + c->nr_in] = (struct iovec) { p, d.len };
+		if (d.flags & VRING_DESC_F_WRITE) {
+			c->nr_in++;
+			c->in_len += d.len;
+		} else if (c->nr_in) {
+			return "a readable buffer after a writable one";
+		} else {
+			c->nr_out++;
+			c->out_len += d.len;
+		}
+		i = d.next;
+	} while (d.flags & VRING_DESC_F_NEXT);
+	return NULL;
+}
+
+/* take a chain */
+bool vq_pop(struct vq *q, struct chain *c)
+{
+	const char *why;
+
+	if (!q->ready || q->dev->status & VIRTIO_CONFIG_S_NEEDS_RESET ||
+	    !available(q))
+		return false;
+	c->head = __atomic_load_n(&q->a->ring[q->last_avail % q->size],
+				  __ATOMIC_RELAXED);
+	c->nr_out = c->nr_in = 0;
+	c->out_len = c->in_len = 0;
+	why = follow(q, c, q->d, q->size, c->head, false);
+	if (why)
+		return broken(q, why);
+	q->last_avail++;
+	return true;
+}
+
+/* give a chain back */
+void vq_push(struct vq *q, uint16_t head, uint32_t written)
+{
+	q->u->ring[q->used_idx % q->size] =
+		(struct vring_used_elem) { head, written };
+	/* The entry before the index that shows it. */
+	__atomic_store_n(&q->u->idx, ++q->used_idx, __ATOMIC_RELEASE);
+}
+
+/* interrupt if the driver wants it */
+void vq_interrupt(struct vq *q)
+{
+	uint16_t new = q->used_idx, old = q->signalled, event;
+
+	if (new == old)
+		return;
+	q->signalled = new;
+	/* The index before the look at what the driver wants. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (accepted(q->dev, VIRTIO_RING_F_EVENT_IDX)) {
+		event = __atomic_load_n(&q->a->ring[q->size], __ATOMIC_RELAXED);
+		if (!vring_need_event(event, new, old))
+			return;
+	} else if (__atomic_load_n(&q->a->flags, __ATOMIC_RELAXED) &
+		   VRING_AVAIL_F_NO_INTERRUPT) {
+		return;
+	}
+	device_irq(q->dev, 1);
+}

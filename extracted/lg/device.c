@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Devices: their ports, bells and interrupts.  The rest is the launcher's. */
+#include <linux/eventfd.h>
+#include "lg.h"
+#include <xen/interface/physdev.h>
+#include "host.h"
+
+/* answer a guest's IN */
+static void set_rax(struct lg_data *d, u8 size, u32 value)
+{
+	u64 keep = size == 4 ? 0 : ~0ULL << (8 * size);
+
+	d->rax = (d->rax & keep) | (value & ~keep);
+}
+
+void lg_device_answer(struct lg_vcpu *v, u32 value)
+{
+	set_rax(v->d, v->port_read, value);
+	v->port_read = 0;
+}
+
+/* ring the launcher */
+static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
+{
+	spin_lock_irq(&vm->event_lock);
+	if (queue < LG_NR_QUEUES && vm->kick[device][queue])
+		host_eventfd_signal(vm->kick[device][queue]);
+	spin_unlock_irq(&vm->event_lock);
+}
+
+/* take an access to a device's port */
+bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
+{
+	unsigned int device = (port - LG_BAR(0)) / 0x100, at = port & 0xff;
+	struct lg_run *run = v->run;
+
+	if (port >> 13 == LG_BAR(0) >> 13) {
+		if (out && at >= LG_BAR_NOTIFY && at < LG_BAR_CONFIG) {
+			ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
+			return true;
+		}
+		if (!out && at == LG_BAR_ISR) {
+			set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
+			return true;
+		}
+	} else if (port >> 3 != 0xcf8 >> 3) {
+		return false;
+	}
+	run->exit = LG_EXIT_IO;
+	run->port = port;
+	run->size = size;
+	run->write = out;
+	run->value = v->d->rax & (~0U >> (32 - 8 * size));
+	v->port_read = out ? 0 : size;
+	return true;
+}
+
+/* raise a device's interrupt */
+static void raise(struct lg_vm *vm, unsigned int n)
+{
+	unsigned int port = READ_ONCE(vm->pirq_port[n]);
+
+	if (port)
+		lg_event_raise(vm, port);
+}
+
+long lg_device_irq(struct lg_vm *vm, unsigned long arg)
+{
+	unsigned int n = arg & 0xff, bits = arg >> 8;
+
+	if (!smp_load_acquire(&vm->vcpu) || n >= LG_NR_DEVICES || arg >> 16)
+		return -EINVAL;
+	if (!bits)
+		return atomic_xchg(&vm->isr[n], 0);
+	/* First the bits, then the event: see the guest's end of interrupt. */
+	atomic_or(bits, &vm->isr[n]);
+	smp_mb__after_atomic();
+	raise(vm, n);
+	return 0;
+}
+
+/* answer calls about a device's interrupt */
+long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg)
+{
+	struct physdev_irq_status_query q;	/* begins as physdev_eoi */
+	u32 n;
+
+	if (lg_read(v, arg, &q.irq, sizeof(q.irq)))
+		return -EFAULT;
+	n = q.irq - LG_PIRQ(0);
+	if (n >= LG_NR_DEVICES)
+		return -EINVAL;
+	q.flags = XENIRQSTAT_needs_eoi;
+	if (op == PHYSDEVOP_irq_status_query)
+		return lg_write(v, arg, &q, sizeof(q));
+	if (atomic_read(&v->vm->isr[n]))
+		raise(v->vm, n);
+	return 0;
+}
+
+/* connect a queue's bell */
+int lg_device_kick(struct lg_vm *vm, const struct lg_kick *k)
+{
+	struct eventfd_ctx *ctx = NULL;
+
+	if (k->device >= LG_NR_DEVICES || k->queue >= LG_NR_QUEUES)
+		return -EINVAL;
+	if (k->fd >= 0) {
+		ctx = eventfd_ctx_fdget(k->fd);
+		if (IS_ERR(ctx))
+			return PTR_ERR(ctx);
+	}
+	spin_lock_irq(&vm->event_lock);
+	swap(vm->kick[k->device][k->queue], ctx);
+	spin_unlock_irq(&vm->event_lock);
+	if (ctx)
+		eventfd_ctx_put(ctx);
+	return 0;
+}
+
+void lg_device_free(struct lg_vm *vm)
+{
+	struct eventfd_ctx **k = &vm->kick[0][0];
+
+	for (; k < &vm->kick[LG_NR_DEVICES][0]; k++)
+		if (*k)
+			eventfd_ctx_put(*k);
+}
