@@ -3,10 +3,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "launcher.h"
+#include "session.h"
 
 /* survive signals */
 static void clean_up_and_die(int sig)
@@ -110,6 +112,10 @@ int main(int argc, char **argv)
 	struct options opt;
 	struct guest g = { .opt = &opt };
 
+	/* take words that are no options */
+	if (argc > 1 && !strcmp(argv[1], "console"))
+		return session_console(argv + 2);
+	session_arguments(&argc, argv);
 	/* look at the options */
 	options_parse(&opt, argc, argv);
 	quiet = opt.quiet;
@@ -118,6 +124,8 @@ int main(int argc, char **argv)
 	if (opt.verbose)
 		options_print(&opt);
 	options_check_memory(&opt);
+	/* claims of further options */
+	session_plan(&g, &opt);
 	devices_open(&g);
 	close(device_open());
 	catch_signals();
@@ -131,6 +139,9 @@ int main(int argc, char **argv)
 		boot(&g);
 	while (wants_reboot(&g));
 	console_restore();
+	/* give back a command's status */
+	if (session_end() >= 0)
+		return session_end();
 	if (g.run.exit == LG_EXIT_SHUTDOWN && g.run.reason == LG_POWEROFF)
 		return OK;
 	report_death(&g);

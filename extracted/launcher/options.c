@@ -24,6 +24,10 @@ static const char usage[] =
 /* more lines of help */
 "  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
 "      --rng            random numbers from the host, for the guest\n"
+"  -s, --share DIR      a directory: DIR[,tag=TAG][,ro]; may be repeated\n"
+"      --root none      a command's root: busybox, and nothing of the host's\n"
+"  -- COMMAND [ARG]...  run COMMAND in a guest that is made for it\n"
+"      --root DIR       a command's root, read-only under a layer in memory\n"
 "      --console WHERE  stdio, pty, file=FILE or unix=SOCKET (default stdio)\n"
 "      --name NAME      name the guest; no two running guests share one\n"
 "      --check          say what this machine offers, and what is missing\n"
@@ -45,6 +49,8 @@ static const struct option longs[] = {
 	/* more long options */
 	{ "block",	required_argument, NULL, 'd' },
 	{ "rng",	no_argument, NULL, 'r' },
+	{ "share",	required_argument, NULL, 's' },
+	{ "root",	required_argument, NULL, 'R' },
 	{ "name",	required_argument, NULL, 'N' },
 	{ "check",	no_argument, NULL, 'c' },
 	{ "verbose",	no_argument, NULL, 'v' },
@@ -153,11 +159,13 @@ void options_parse(struct options *opt, int argc, char **argv)
 		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
 	};
 	flag['r'] = &opt->rng;
+	text['R'] = &opt->root;
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:"
+							   "s:", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
@@ -168,6 +176,8 @@ void options_parse(struct options *opt, int argc, char **argv)
 		else if (c == 'd')
 			die(BAD_USAGE, "--block %s: a guest has at most %d devices",
 			    optarg, opt->blocks);
+		else if (c == 's')
+			share_add(opt, optarg);
 		else
 			answer(c);
 	/* check the options' values */
@@ -183,6 +193,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 	if (opt->name && !valid_name(opt->name))
 		die(BAD_USAGE, "--name %s: a name has 1 to 64 letters, digits, '_', "
 		    "'.' and '-', and does not begin with the last two", opt->name);
+	session_shell(opt);
 	/* fill in the defaults */
 	if (!opt->kernel) {
 		static char path[128];
@@ -223,6 +234,9 @@ void options_print(const struct options *opt)
 		print_quoted("block", opt->block[i]);
 	if (opt->rng)
 		fputs(" --rng", stderr);
+	for (struct share *s = opt->shares; s; s = s->next)
+		fprintf(stderr, " --share '%s,tag=%s%s'", s->dir, s->tag,
+			s->read_only ? ",ro" : "");
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");
 }
 
