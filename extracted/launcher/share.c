@@ -218,7 +218,8 @@ static int find_daemon(void)
 		if (!access(daemons[i].path, X_OK))
 			return i;
 	die(BAD_HOST, "sharing a directory needs the program virtiofsd: "
-	    "install the package qemu-system-common (Debian 12) or virtiofsd (13)");
+	    "install the package qemu-system-common (Debian 12) or "
+	    "virtiofsd (Debian 13)");
 }
 
 static const struct device_ops fs = {
