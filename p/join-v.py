@@ -56,19 +56,20 @@ for a, b in (('fields of further options', 'more fields of the options'), ('furt
              ('further synopses', 'more options of the manual page'), ('further parts of the launcher', 'more parts of the launcher')):
     t = t.replace('<<%s>>' % a, '<<%s>>' % b)
 t = t.replace("<<places of further options>>=\n['R'] = &opt->root,", "<<tables of the options' places>>=\ntext['R'] = &opt->root;")
-sub('''#include <sys/ioctl.h>
-#include <unistd.h>
+sub('''#include "launcher.h"
 
-#include "launcher.h"
-
-<<survive signals>>''', '''#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#include "launcher.h"
-#include "session.h"
+<<survive signals>>''', '''#include "launcher.h"
+<<further headers of main>>
 
 <<survive signals>>''')
+t += '''
+What [[main]] calls of a session stands in a header of its own.
+
+<<further headers of main>>=
+#include <string.h>
+#include "session.h"
+@
+'''
 if '\tcon.terminal' not in s:		# the whole book's console, not the slim one's
     t = t.replace('''	con.terminal = true;
 	console_raw();

@@ -3,11 +3,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "launcher.h"
+/* further headers of main */
+#include <string.h>
 #include "session.h"
 
 /* survive signals */

@@ -207,10 +207,11 @@ static const struct {
 	  { "virtiofsd", "-f", "--fd=3", "--rlimit-nofile=0", "-o",
 	    "source=/proc/self/fd/4/.,sandbox=chroot,log_level=err" } },
 	{ "/usr/libexec/virtiofsd",		/* Debian 13 */
-	  { "virtiofsd", "--fd=3", "--rlimit-nofile=0",
-	    "--shared-dir=/proc/self/fd/4/.",
-	    "--sandbox=none", "--log-level=error" } },
+	  { "virtiofsd", "--sandbox=chroot", "--fd=3", "--rlimit-nofile=0",
+	    "--shared-dir=/proc/self/fd/4/.", "--no-announce-submounts",
+	    "--log-level=error" } },
 };
+enum { DEBIAN_13 = 1, SANDBOX = 1 };	/* of daemons, of its argv */
 
 static int find_daemon(void)
 {
@@ -240,6 +241,8 @@ static void share_open(struct guest *g, const struct share *s)
 		.end = SIGKILL };
 	memcpy(argv, daemons[i].argv, sizeof(argv));
 	argv[0] = (char *)daemons[i].path;
+	if (i == DEBIAN_13 && s->keep_ids && geteuid())
+		argv[SANDBOX] = "--sandbox=none";
 	error = backend_start(b, argv);
 	if (error) {
 		/* share a copy or say why not */
