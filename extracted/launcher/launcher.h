@@ -29,6 +29,7 @@ struct options {
 	/* more fields of the options */
 	const char *block[LG_NR_DEVICES - 1];
 	int blocks;
+	const char *net;
 	bool rng;
 	struct share *shares;
 	const char *root;

@@ -23,6 +23,8 @@ static const char usage[] =
 "  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
 /* more lines of help */
 "  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
+"  -n, --net CABLE      a network: user[,forward=tcp:127.0.0.1:2222-22]...,\n"
+"                       tap=NAME or none (default none)\n"
 "      --rng            random numbers from the host, for the guest\n"
 "  -s, --share DIR      a directory: DIR[,tag=TAG][,ro]; may be repeated\n"
 "      --root none      a command's root: busybox, and nothing of the host's\n"
@@ -48,6 +50,7 @@ static const struct option longs[] = {
 	{ "console",	required_argument, NULL, 'C' },
 	/* more long options */
 	{ "block",	required_argument, NULL, 'd' },
+	{ "net",	required_argument, NULL, 'n' },
 	{ "rng",	no_argument, NULL, 'r' },
 	{ "share",	required_argument, NULL, 's' },
 	{ "root",	required_argument, NULL, 'R' },
@@ -158,6 +161,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 	bool *flag[128] = {
 		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
 	};
+	text['n'] = &opt->net;
 	flag['r'] = &opt->rng;
 	text['R'] = &opt->root;
 	int c;
@@ -165,6 +169,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:"
+							   "n:"
 							   "s:", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
@@ -232,6 +237,8 @@ void options_print(const struct options *opt)
 	/* print other options */
 	for (int i = 0; i < opt->blocks; i++)
 		print_quoted("block", opt->block[i]);
+	if (opt->net)
+		print_quoted("net", opt->net);
 	if (opt->rng)
 		fputs(" --rng", stderr);
 	for (struct share *s = opt->shares; s; s = s->next)

@@ -399,6 +399,8 @@ void devices_open(struct guest *g)
 		}
 		block_add(g, g->opt->block[i]);
 	}
+	if (g->opt->net)
+		net_add(g, g->opt->net);
 	if (g->opt->rng)
 		rng_add(g);
 	shares_open(g);

@@ -426,12 +426,15 @@ static void share_root(struct options *opt, const char **modules, char **words)
 		die(BAD_USAGE, "--root %s: %s", opt->root, strerror(errno));
 	s = share_make(opt, dir, "lg.root");
 	s->read_only = true;
+	if (!opt->net)
+		opt->net = "user";
 	/* share the directories that may be written */
 	cwd = getcwd(NULL, 0);
 	if (!opt->root && cwd && cwd[1])
 		share_make(opt, cwd, "lg.cwd");
 	session.host_root = !opt->root;
-	*words = "lg.root=virtiofs:lg.root lg.net=user";
+	*words = strncmp(opt->net, "user", 4) ? "lg.root=virtiofs:lg.root" :
+		"lg.root=virtiofs:lg.root lg.net=user";
 	for (struct share *other = opt->shares; other; other = other->next)
 		if (other != s)
 			add_mount(words, other);
