@@ -26,9 +26,13 @@ struct options {
 	const char *kernel, *initrd, *append, *name, *console;
 	uint64_t memory;
 	bool verbose, quiet, check;
-	const char *block[31];
+	/* more fields of the options */
+	const char *block[LG_NR_DEVICES - 1];
 	int blocks;
+	const char *net;
 	bool rng;
+	struct share *shares;
+	const char *root;
 };
 
 struct file {
@@ -72,6 +76,15 @@ struct guest {
 	int done;		/* eventfd: the vCPU has stopped */
 	pthread_t vcpu;
 	struct lg_run run;
+};
+
+#define TAG_BYTES	36
+
+struct share {
+	const char *dir, *tag;
+	bool read_only;
+	bool keep_ids;		/* the caller is itself in there, not root */
+	struct share *next;
 };
 
 /* functions of the launcher */
@@ -129,5 +142,13 @@ bool guest_read(const struct domain *d, uint64_t root, uint64_t va,
 int check_host(void);
 
 #include "device.h"
+
+int vhost_memory(size_t size);
+void share_add(struct options *opt, char *spec);
+struct share *share_make(struct options *opt, const char *dir, const char *tag);
+void shares_open(struct guest *g);
+bool storage_wants(const char *spec);
+void storage_add(struct guest *g, const char *spec);
+void session_shell(const struct options *opt);
 
 #endif

@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "launcher.h"
+/* further headers of main */
+#include <string.h>
+#include "session.h"
 
 /* survive signals */
 static void clean_up_and_die(int sig)
@@ -50,6 +53,7 @@ static void serve(struct guest *g)
 	struct pollfd p[NR_FDS] = {
 		[DONE] = { g->done, POLLIN, 0 },
 		[SENT] = { g->sent, POLLIN, 0 },
+		/* wait for devices */
 		[DEVICES] = { loop_fd, POLLIN, 0 },
 	};
 	eventfd_t count;
@@ -62,6 +66,7 @@ static void serve(struct guest *g)
 			continue;
 		if (p[SENT].revents)
 			eventfd_read(g->sent, &count);
+		/* serve devices */
 		if (p[DEVICES].revents)
 			loop_work();
 		if (console_work(p + CONSOLE))
@@ -71,6 +76,7 @@ static void serve(struct guest *g)
 	eventfd_read(g->done, &count);
 	pthread_join(g->vcpu, NULL);
 	console_flush();
+	devices_reset();
 }
 
 /* boot a guest and serve it */
@@ -93,7 +99,6 @@ static bool wants_reboot(struct guest *g)
 	if (g->run.exit != LG_EXIT_SHUTDOWN || g->run.reason != LG_REBOOT)
 		return false;
 	/* take everything down */
-	devices_reset();
 	note("the guest reboots");
 	close(g->fd);
 	domain_free(&g->dom);
@@ -108,6 +113,10 @@ int main(int argc, char **argv)
 	struct options opt;
 	struct guest g = { .opt = &opt };
 
+	/* take words that are no options */
+	if (argc > 1 && !strcmp(argv[1], "console"))
+		return session_console(argv + 2);
+	session_arguments(&argc, argv);
 	/* look at the options */
 	options_parse(&opt, argc, argv);
 	quiet = opt.quiet;
@@ -116,6 +125,9 @@ int main(int argc, char **argv)
 	if (opt.verbose)
 		options_print(&opt);
 	options_check_memory(&opt);
+	/* claims of further options */
+	session_plan(&g, &opt);
+	devices_open(&g);
 	close(device_open());
 	catch_signals();
 	if (opt.name)
@@ -124,11 +136,13 @@ int main(int argc, char **argv)
 	g.sent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	g.done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	console_open(opt.console);
-	devices_open(&g);
 	do
 		boot(&g);
 	while (wants_reboot(&g));
 	console_restore();
+	/* give back a command's status */
+	if (session_end() >= 0)
+		return session_end();
 	if (g.run.exit == LG_EXIT_SHUTDOWN && g.run.reason == LG_POWEROFF)
 		return OK;
 	report_death(&g);

@@ -21,8 +21,15 @@ static const char usage[] =
 "  -i, --initrd FILE    initial RAM disk\n"
 "  -a, --append TEXT    more words for the guest kernel's command line\n"
 "  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
+/* more lines of help */
 "  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
+"  -n, --net CABLE      a network: user[,forward=tcp:127.0.0.1:2222-22]...,\n"
+"                       tap=NAME or none (default none)\n"
 "      --rng            random numbers from the host, for the guest\n"
+"  -s, --share DIR      a directory: DIR[,tag=TAG][,ro]; may be repeated\n"
+"      --root none      a command's root: busybox, and nothing of the host's\n"
+"  -- COMMAND [ARG]...  run COMMAND in a guest that is made for it\n"
+"      --root DIR       a command's root, read-only under a layer in memory\n"
 "      --console WHERE  stdio, pty, file=FILE or unix=SOCKET (default stdio)\n"
 "      --name NAME      name the guest; no two running guests share one\n"
 "      --check          say what this machine offers, and what is missing\n"
@@ -41,9 +48,13 @@ static const struct option longs[] = {
 	{ "append",	required_argument, NULL, 'a' },
 	{ "memory",	required_argument, NULL, 'm' },
 	{ "console",	required_argument, NULL, 'C' },
-	{ "name",	required_argument, NULL, 'N' },
+	/* more long options */
 	{ "block",	required_argument, NULL, 'd' },
+	{ "net",	required_argument, NULL, 'n' },
 	{ "rng",	no_argument, NULL, 'r' },
+	{ "share",	required_argument, NULL, 's' },
+	{ "root",	required_argument, NULL, 'R' },
+	{ "name",	required_argument, NULL, 'N' },
 	{ "check",	no_argument, NULL, 'c' },
 	{ "verbose",	no_argument, NULL, 'v' },
 	{ "quiet",	no_argument, NULL, 'q' },
@@ -139,14 +150,6 @@ static _Noreturn void answer(int c)
 	exit(OK);
 }
 
-static void block_option(struct options *opt, const char *spec)
-{
-	if (opt->blocks == sizeof(opt->block) / sizeof(*opt->block))
-		die(BAD_USAGE, "--block %s: a guest has at most %d devices",
-		    spec, opt->blocks);
-	opt->block[opt->blocks++] = spec;
-}
-
 void options_parse(struct options *opt, int argc, char **argv)
 {
 	/* tables of the options' places */
@@ -157,19 +160,29 @@ void options_parse(struct options *opt, int argc, char **argv)
 	};
 	bool *flag[128] = {
 		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
-		['r'] = &opt->rng,
 	};
+	text['n'] = &opt->net;
+	flag['r'] = &opt->rng;
+	text['R'] = &opt->root;
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:d:vqhV", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:"
+							   "n:"
+							   "s:", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
 			*flag[c] = true;
+		/* take other options */
+		else if (c == 'd' && opt->blocks < LG_NR_DEVICES - 1)
+			opt->block[opt->blocks++] = optarg;
 		else if (c == 'd')
-			block_option(opt, optarg);
+			die(BAD_USAGE, "--block %s: a guest has at most %d devices",
+			    optarg, opt->blocks);
+		else if (c == 's')
+			share_add(opt, optarg);
 		else
 			answer(c);
 	/* check the options' values */
@@ -185,6 +198,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 	if (opt->name && !valid_name(opt->name))
 		die(BAD_USAGE, "--name %s: a name has 1 to 64 letters, digits, '_', "
 		    "'.' and '-', and does not begin with the last two", opt->name);
+	session_shell(opt);
 	/* fill in the defaults */
 	if (!opt->kernel) {
 		static char path[128];
@@ -220,6 +234,16 @@ void options_print(const struct options *opt)
 	print_quoted("console", opt->console);
 	if (opt->name)
 		print_quoted("name", opt->name);
+	/* print other options */
+	for (int i = 0; i < opt->blocks; i++)
+		print_quoted("block", opt->block[i]);
+	if (opt->net)
+		print_quoted("net", opt->net);
+	if (opt->rng)
+		fputs(" --rng", stderr);
+	for (struct share *s = opt->shares; s; s = s->next)
+		fprintf(stderr, " --share '%s,tag=%s%s'", s->dir, s->tag,
+			s->read_only ? ",ro" : "");
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");
 }
 

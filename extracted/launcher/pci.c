@@ -11,11 +11,11 @@
 
 #include "launcher.h"
 
+/* the bus */
 #define ALWAYS	(1ULL << VIRTIO_F_VERSION_1 | \
 		 1ULL << VIRTIO_RING_F_INDIRECT_DESC | \
 		 1ULL << VIRTIO_RING_F_EVENT_IDX)
 
-/* the bus */
 static struct function {
 	uint8_t space[256];	/* configuration space */
 	bool sizing;		/* all ones were written to the BAR */
@@ -39,10 +39,12 @@ static void put_ids(uint8_t *space, uint32_t ids, uint32_t class)
 /* Where the capabilities stand; each leads to the next. */
 enum { CAP_COMMON = 0x40, CAP_NOTIFY = 0x50, CAP_ISR = 0x64,
        CAP_DEVICE = 0x74, CAP_WINDOW = 0x84 };
-#define WINDOW(field)	(CAP_WINDOW + offsetof(struct virtio_pci_cfg_cap, field))
+#define WINDOW(field)	\
+	(CAP_WINDOW + offsetof(struct virtio_pci_cfg_cap, field))
 
 static void put_capabilities(uint8_t *space)
 {
+	/* list the capabilities */
 	static const struct virtio_pci_cap caps[] = {
 		{ PCI_CAP_ID_VNDR, CAP_NOTIFY, 16, VIRTIO_PCI_CAP_COMMON_CFG,
 		  .offset = 0, .length = sizeof(struct virtio_pci_common_cfg) },
@@ -62,57 +64,6 @@ static void put_capabilities(uint8_t *space)
 	put(space, CAP_NOTIFY + sizeof(*caps), 2, 4);	/* the multiplier */
 	put(space, PCI_CAPABILITY_LIST, CAP_COMMON, 1);
 	put(space, PCI_STATUS, PCI_STATUS_CAP_LIST, 2);
-}
-
-/* add a device */
-static struct function *next_function(void)
-{
-	if (!nr_functions)		/* Red Hat's host bridge; class 0600 */
-		put_ids(bus[nr_functions++].space, 0x00081b36, 0x060000);
-	if (nr_functions == LG_NR_DEVICES)
-		die(BAD_USAGE, "a guest has at most %d devices",
-		    LG_NR_DEVICES - 1);
-	return &bus[nr_functions++];
-}
-
-static void kicked(void *arg, short revents)
-{
-	struct vq *q = arg;
-	struct device *d = q->dev;
-	eventfd_t count;
-
-	eventfd_read(q->kick, &count);
-	if (q->ready && d->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		d->ops->kick(d, q - d->vq);
-}
-
-struct device *device_add(struct guest *g, const struct device_ops *ops,
-			  void *priv)
-{
-	struct function *f = next_function();
-	struct device *d = calloc(1, sizeof(*d));
-
-	if (!d)
-		die(NO_RESOURCE, "no memory for the device %s", ops->name);
-	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus,
-			       .features = ops->features | ALWAYS };
-	for (int i = 0; i < ops->queues; i++) {
-		struct vq *q = &d->vq[i];
-
-		*q = (struct vq) { .dev = d, .size = VQ_MAX };
-		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
-			die(NO_RESOURCE, "no file descriptor for the device "
-			    "%s (%s): see ulimit -n", ops->name,
-			    strerror(errno));
-	}
-	f->d = d;
-	put_ids(f->space, (0x1040 + ops->type) << 16 | 0x1af4, 0xff0000);
-	put(f->space, PCI_SUBSYSTEM_VENDOR_ID, 0x1af4, 2);
-	put(f->space, PCI_INTERRUPT_LINE, LG_PIRQ(d->n) | 1 << 8, 2);
-	put(f->space, PCI_BASE_ADDRESS_0, LG_BAR(d->n) | 1, 4);
-	put_capabilities(f->space);
-	return d;
 }
 
 /* interrupt the guest */
@@ -146,15 +97,24 @@ void device_broken(struct device *d, const char *fmt, ...)
 }
 
 /* reset a device */
+static void device_init(struct device *d)
+{
+	d->feature_select = d->driver_select = d->queue_select = 0;
+	d->driver_feature = d->status = d->accepted = 0;
+	d->feature = d->features;
+	d->vector = VIRTIO_MSI_NO_VECTOR;
+	d->nr_queues = d->ops->queues;
+	for (int i = 0; i < d->nr_queues; i++)
+		d->vq[i] = (struct vq) {
+			.size = VQ_MAX, .vector = VIRTIO_MSI_NO_VECTOR,
+			.number = i, .kick = d->vq[i].kick, .dev = d,
+		};
+}
+
 static void device_reset(struct device *d)
 {
 	d->ops->reset(d);
-	for (int i = 0; i < d->ops->queues; i++)
-		d->vq[i] = (struct vq) { .dev = d, .size = VQ_MAX,
-					 .kick = d->vq[i].kick };
-	d->status = 0;
-	d->accepted = 0;
-	d->feature_select = d->driver_select = d->queue_select = 0;
+	device_init(d);
 	device_irq(d, 0);
 }
 
@@ -166,6 +126,59 @@ void devices_reset(void)
 	pthread_mutex_unlock(&devices_lock);
 }
 
+/* add a device */
+static struct function *next_function(void)
+{
+	if (!nr_functions)
+		put_ids(bus[nr_functions++].space, 0x00081b36, 0x060000);
+	if (nr_functions == LG_NR_DEVICES)
+		die(BAD_USAGE, "a guest has at most %d devices",
+		    LG_NR_DEVICES - 1);
+	return &bus[nr_functions++];
+}
+
+static void kicked(void *arg, short revents)
+{
+	struct vq *q = arg;
+	struct device *d = q->dev;
+	eventfd_t count;
+
+	eventfd_read(q->kick, &count);
+	if (q->ready && d->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		d->ops->kick(d, q - d->vq);
+}
+
+struct device *device_add(struct guest *g, const struct device_ops *ops,
+			  void *priv)
+{
+	struct function *f = next_function();
+	struct device *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		die(NO_RESOURCE, "no memory for the device %s", ops->name);
+	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus,
+			       .features = ops->features | ALWAYS };
+	device_init(d);
+	/* hang a bell on each queue */
+	for (int i = 0; i < ops->queues; i++) {
+		struct vq *q = &d->vq[i];
+
+		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
+			die(NO_RESOURCE, "no file descriptor for the device "
+			    "%s (%s): see ulimit -n", ops->name,
+			    strerror(errno));
+	}
+	f->d = d;
+	/* describe the function on the bus */
+	put_ids(f->space, (0x1040 + ops->type) << 16 | 0x1af4, 0xff0000);
+	put(f->space, PCI_SUBSYSTEM_VENDOR_ID, 0x1af4, 2);
+	put(f->space, PCI_INTERRUPT_LINE, LG_PIRQ(d->n) | 1 << 8, 2);
+	put(f->space, PCI_BASE_ADDRESS_0, LG_BAR(d->n) | 1, 4);
+	put_capabilities(f->space);
+	return d;
+}
+
 /* set a device's status */
 static void set_status(struct device *d, uint8_t status)
 {
@@ -175,48 +188,27 @@ static void set_status(struct device *d, uint8_t status)
 		device_reset(d);
 		return;
 	}
+	/* agree on the features, or not */
 	if (new & VIRTIO_CONFIG_S_FEATURES_OK &&
 	    (d->accepted & ~d->features || !accepted(d, VIRTIO_F_VERSION_1)))
 		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
-	d->status = status | (d->status & VIRTIO_CONFIG_S_NEEDS_RESET);
-	if (!(new & VIRTIO_CONFIG_S_DRIVER_OK))
+	d->status |= status;		/* a reset alone takes bits away */
+	if (!(d->status & VIRTIO_CONFIG_S_FEATURES_OK))
+		d->status &= ~VIRTIO_CONFIG_S_DRIVER_OK;
+	if (!(new & d->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
 	if (d->ops->ready)
 		d->ops->ready(d);
-	for (int i = 0; i < d->ops->queues; i++)
+	for (int i = 0; i < d->nr_queues; i++)
 		eventfd_write(d->vq[i].kick, 1);
 }
 
-/* read and write the common configuration */
-static void fill_common(struct device *d, struct virtio_pci_common_cfg *c)
+static void select_features(struct device *d)
 {
-	struct vq *q = &d->vq[d->queue_select];
+	bool offered = d->feature_select < 2, taken = d->driver_select < 2;
 
-	*c = (struct virtio_pci_common_cfg) {
-		.device_feature_select = d->feature_select,
-		.guest_feature_select = d->driver_select,
-		.msix_config = VIRTIO_MSI_NO_VECTOR,
-		.num_queues = d->ops->queues,
-		.device_status = d->status,
-		.config_generation = d->generation,
-		.queue_select = d->queue_select,
-		.queue_msix_vector = VIRTIO_MSI_NO_VECTOR,
-	};
-	if (d->feature_select < 2)
-		c->device_feature = d->features >> 32 * d->feature_select;
-	if (d->driver_select < 2)
-		c->guest_feature = d->accepted >> 32 * d->driver_select;
-	if (d->queue_select >= d->ops->queues)
-		return;
-	c->queue_size = q->size;
-	c->queue_enable = q->ready;
-	c->queue_notify_off = d->queue_select;
-	c->queue_desc_lo = q->desc;
-	c->queue_desc_hi = q->desc >> 32;
-	c->queue_avail_lo = q->avail;
-	c->queue_avail_hi = q->avail >> 32;
-	c->queue_used_lo = q->used;
-	c->queue_used_hi = q->used >> 32;
+	d->feature = offered ? d->features >> 32 * d->feature_select : 0;
+	d->driver_feature = taken ? d->accepted >> 32 * d->driver_select : 0;
 }
 
 static void accept_features(struct device *d, uint32_t bits)
@@ -228,45 +220,74 @@ static void accept_features(struct device *d, uint32_t bits)
 			      (uint64_t)bits << shift;
 }
 
-static void write_queue(struct device *d, const struct virtio_pci_common_cfg *c)
+/* write a queue's registers */
+static void write_queue(struct vq *q, unsigned int at, unsigned int size,
+			uint32_t value)
 {
-	struct vq *q = &d->vq[d->queue_select];
-	const char *why;
+	const char *why = NULL;
 
-	if (d->queue_select >= d->ops->queues || q->ready)
+	memcpy((uint8_t *)q + at, &value, size);
+	q->vector = VIRTIO_MSI_NO_VECTOR;
+	if (q->ready)
+		why = vq_enable(q);
+	if (!why)
 		return;
-	q->size = c->queue_size;
-	q->desc = c->queue_desc_lo | (uint64_t)c->queue_desc_hi << 32;
-	q->avail = c->queue_avail_lo | (uint64_t)c->queue_avail_hi << 32;
-	q->used = c->queue_used_lo | (uint64_t)c->queue_used_hi << 32;
-	if (c->queue_enable != 1)
-		return;
-	why = vq_enable(q);
-	if (why)
-		device_broken(d, "queue %d has %s", d->queue_select, why);
+	q->ready = 0;
+	device_broken(q->dev, "queue %d has %s", (int)(q - q->dev->vq), why);
 }
 
-static void write_common(struct device *d, unsigned int at,
-			 const struct virtio_pci_common_cfg *c)
+/* serve the common registers */
+static void write_common(struct device *d, unsigned int at, uint32_t value)
 {
 	switch (at) {
 	case VIRTIO_PCI_COMMON_DFSELECT:
-		d->feature_select = c->device_feature_select;
+		d->feature_select = value;
 		break;
 	case VIRTIO_PCI_COMMON_GFSELECT:
-		d->driver_select = c->guest_feature_select;
+		d->driver_select = value;
 		break;
 	case VIRTIO_PCI_COMMON_GF:
-		accept_features(d, c->guest_feature);
+		accept_features(d, value);
 		break;
 	case VIRTIO_PCI_COMMON_STATUS:
-		set_status(d, c->device_status);
+		set_status(d, value);
 		break;
 	case VIRTIO_PCI_COMMON_Q_SELECT:
-		d->queue_select = c->queue_select;
-		break;
-	case VIRTIO_PCI_COMMON_Q_SIZE ... VIRTIO_PCI_COMMON_Q_USEDHI:
-		write_queue(d, c);
+		d->queue_select = value;
+	}
+	select_features(d);
+}
+
+#define QUEUE	VIRTIO_PCI_COMMON_Q_SIZE	/* the selected queue's begin */
+
+static void common(struct device *d, unsigned int at, unsigned int size,
+		   bool write, uint32_t *value)
+{
+	struct vq *q = d->vq;
+
+	if (d->queue_select < d->nr_queues)
+		q += d->queue_select;
+	else if (at >= QUEUE)
+		return;
+	if (at < QUEUE && write)
+		write_common(d, at, *value);
+	else if (at < QUEUE && at + size <= QUEUE)
+		memcpy(value, (uint8_t *)d + at, size);
+	else if (at >= QUEUE && !write)
+		memcpy(value, (uint8_t *)q + at - QUEUE, size);
+	else if (at >= QUEUE && !q->ready && at != VIRTIO_PCI_COMMON_Q_NOFF)
+		write_queue(q, at - QUEUE, size, *value);
+}
+
+/* serve a device's own registers */
+static void device_config(struct device *d, unsigned int at,
+			  unsigned int size, bool write, uint32_t *value)
+{
+	if (!write) {
+		memcpy(value, d->config + at, size);
+	} else if (d->ops->config_written) {
+		memcpy(d->config + at, value, size);
+		d->ops->config_written(d, at);
 	}
 }
 
@@ -274,36 +295,23 @@ static void write_common(struct device *d, unsigned int at,
 static void bar(struct device *d, unsigned int at, unsigned int size,
 		bool write, uint32_t *value)
 {
-	struct virtio_pci_common_cfg c;
 	unsigned int config = at - LG_BAR_CONFIG;
+	unsigned int queue = (at - LG_BAR_NOTIFY) / 2;
 
-	if (at + size <= sizeof(c)) {
-		fill_common(d, &c);
-		if (!write) {
-			*value = 0;
-			memcpy(value, (uint8_t *)&c + at, size);
-			return;
-		}
-		memcpy((uint8_t *)&c + at, value, size);
-		write_common(d, at, &c);
-	} else if (at >= LG_BAR_CONFIG && config + size <= d->ops->config_size) {
-		if (!write) {
-			*value = 0;
-			memcpy(value, d->config + config, size);
-		} else if (d->ops->config_written) {
-			memcpy(d->config + config, value, size);
-			d->ops->config_written(d, config);
-		}
-	} else if (at == LG_BAR_ISR && !write) {
+	if (!write)
+		*value = 0;
+	if (at + size <= sizeof(struct virtio_pci_common_cfg))
+		common(d, at, size, write, value);
+	else if (at >= LG_BAR_CONFIG) {
+		if (config + size <= d->ops->config_size)
+			device_config(d, config, size, write, value);
+	} else if (at == LG_BAR_ISR && !write)
 		*value = ioctl(d->g->fd, LG_IRQ, d->n);
-	} else if (at >= LG_BAR_NOTIFY && write &&
-		   (at - LG_BAR_NOTIFY) / 2 < d->ops->queues) {
-		eventfd_write(d->vq[(at - LG_BAR_NOTIFY) / 2].kick, 1);
-	}
+	else if (at >= LG_BAR_NOTIFY && write && queue < d->nr_queues)
+		eventfd_write(d->vq[queue].kick, 1);
 }
 
 /* serve the configuration space */
-/* The window: a driver that cannot reach the ports goes through here. */
 static void window(struct function *f, bool write, uint32_t *value)
 {
 	uint32_t at, length;
@@ -318,7 +326,7 @@ static void window(struct function *f, bool write, uint32_t *value)
 static void config_write(struct function *f, unsigned int at,
 			 unsigned int size, uint32_t value)
 {
-	if (at >= WINDOW(pci_cfg_data) && at < WINDOW(pci_cfg_data) + 4)
+	if (at == WINDOW(pci_cfg_data))
 		window(f, true, &value);
 	else if (at == PCI_COMMAND)
 		put(f->space, at, value & 0x407, 2);
@@ -382,10 +390,20 @@ void device_io(struct lg_run *run)
 /* make and connect the devices */
 void devices_open(struct guest *g)
 {
-	for (int i = 0; i < g->opt->blocks; i++)
-		;
+	/* make the devices */
+	for (int i = 0; i < g->opt->blocks; i++) {
+		/* leave other kinds of disks to others */
+		if (storage_wants(g->opt->block[i])) {
+			storage_add(g, g->opt->block[i]);
+			continue;
+		}
+		block_add(g, g->opt->block[i]);
+	}
+	if (g->opt->net)
+		net_add(g, g->opt->net);
 	if (g->opt->rng)
 		rng_add(g);
+	shares_open(g);
 }
 
 void devices_connect(struct guest *g)

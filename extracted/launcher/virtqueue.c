@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <string.h>
+
 #include "launcher.h"
 
 /* find guest memory */
@@ -27,7 +29,6 @@ const char *vq_enable(struct vq *q)
 	if (!q->d || !q->a || !q->u)
 		return "a ring outside the guest's memory";
 	q->last_avail = q->used_idx = q->signalled = 0;
-	q->ready = true;
 	return NULL;
 }
 
@@ -73,6 +74,7 @@ static const char *follow(struct vq *q, struct chain *c,
 		p = guest_at(q->dev->g, d.addr, d.len);
 		if (!p)
 			return "a buffer outside the guest's memory";
+		/* go on in an indirect table */
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (nested || d.flags & VRING_DESC_F_NEXT ||
 			    !d.len || d.len % sizeof(d) ||
@@ -80,6 +82,7 @@ static const char *follow(struct vq *q, struct chain *c,
 				return "a bad indirect table";
 			return follow(q, c, p, d.len / sizeof(d), 0, true);
 		}
+		/* add a buffer to the chain */
 		if (c->nr_out + c->nr_in == CHAIN_MAX)
 			return "a chain that is too long";
 		c->iov[c->nr_out + c->nr_in] = (struct iovec) { p, d.len };
@@ -102,7 +105,8 @@ bool vq_pop(struct vq *q, struct chain *c)
 {
 	const char *why;
 
-	if (!q->ready || q->dev->status & VIRTIO_CONFIG_S_NEEDS_RESET ||
+	if (!q->ready || (q->dev->status & (VIRTIO_CONFIG_S_DRIVER_OK |
+	    VIRTIO_CONFIG_S_NEEDS_RESET)) != VIRTIO_CONFIG_S_DRIVER_OK ||
 	    !available(q))
 		return false;
 	c->head = __atomic_load_n(&q->a->ring[q->last_avail % q->size],
@@ -119,10 +123,8 @@ bool vq_pop(struct vq *q, struct chain *c)
 /* give a chain back */
 void vq_push(struct vq *q, uint16_t head, uint32_t written)
 {
-	q->u->ring[q->used_idx % q->size] =
+	q->u->ring[q->used_idx++ % q->size] =
 		(struct vring_used_elem) { head, written };
-	/* The entry before the index that shows it. */
-	__atomic_store_n(&q->u->idx, ++q->used_idx, __ATOMIC_RELEASE);
 }
 
 /* interrupt if the driver wants it */
@@ -133,7 +135,8 @@ void vq_interrupt(struct vq *q)
 	if (new == old)
 		return;
 	q->signalled = new;
-	/* The index before the look at what the driver wants. */
+	/* The entries, then the index, then what the driver wants. */
+	__atomic_store_n(&q->u->idx, new, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (accepted(q->dev, VIRTIO_RING_F_EVENT_IDX)) {
 		event = __atomic_load_n(&q->a->ring[q->size], __ATOMIC_RELAXED);
@@ -144,4 +147,41 @@ void vq_interrupt(struct vq *q)
 		return;
 	}
 	device_irq(q->dev, 1);
+}
+
+/* move bytes of a chain */
+static size_t move(struct iovec **v, int *n, uint8_t *here, size_t len, bool in)
+{
+	size_t done = 0;
+
+	while (*n && done < len) {
+		uint8_t *there = (*v)->iov_base;
+		size_t k = (*v)->iov_len;
+
+		/* move bytes of one buffer */
+		if (k > len - done)
+			k = len - done;
+		if (here && in)
+			memcpy(there, here + done, k);
+		else if (here)
+			memcpy(here + done, there, k);
+		done += k;
+		(*v)->iov_base = there + k;
+		(*v)->iov_len -= k;
+		if (!(*v)->iov_len) {
+			++*v;
+			--*n;
+		}
+	}
+	return done;
+}
+
+size_t iov_read(struct iovec **v, int *n, void *to, size_t len)
+{
+	return move(v, n, to, len, false);
+}
+
+size_t iov_write(struct iovec **v, int *n, const void *from, size_t len)
+{
+	return move(v, n, (void *)from, len, true);
 }
