@@ -30,11 +30,11 @@
 /*
  * LG_CREATE: give the guest its memory and its first registers.  Guest
  * frame n is the page at base + (n << 12) of the caller's address space,
- * private anonymous memory.  Frames 0 .. frames-1 are RAM; one more frame,
+ * anonymous memory or a memfd.  Frames 0 .. frames-1 are RAM; one more frame,
  * number "frames", is shared_info: the mapping is (frames + 1) << 12 long.
  * Errors: EINVAL (a bound is broken), EBUSY (called twice), EEXIST (the
  * address slot is taken), ENOSPC (so it is by 511 other guests), EFAULT (no
- * private anonymous memory at base), EINTR, ENOMEM.
+ * anonymous memory or memfd at base), EINTR, ENOMEM.
  */
 struct lg_create {
 	__u32 api;

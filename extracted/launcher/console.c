@@ -47,6 +47,17 @@ void console_raw(void)
 	con.raw = tcsetattr(0, TCSANOW, &t) == 0;
 }
 
+void terminal_raw(void)
+{
+	struct termios t;
+
+	if (!con.raw && tcgetattr(0, &con.saved) < 0)
+		return;
+	t = con.saved;
+	cfmakeraw(&t);
+	con.raw = tcsetattr(0, TCSANOW, &t) == 0;
+}
+
 /* open each kind of console */
 static void open_stdio(void)
 {

@@ -12,10 +12,13 @@
 static void memory_create(struct domain *d, uint64_t bytes)
 {
 	size_t size = bytes + PAGE_SIZE;
+	int memfd = -1;
 
 	d->frames = bytes >> PAGE_SHIFT;
-	d->mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* choose shared memory */
+	memfd = vhost_memory(size);
+	d->mem = mmap(NULL, size, PROT_READ | PROT_WRITE, memfd < 0 ?
+		      MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, memfd, 0);
 	/* refuse if the host does */
 	if (d->mem == MAP_FAILED)
 		die(NO_RESOURCE, "the host refuses %lu MiB of memory for the "

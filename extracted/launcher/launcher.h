@@ -31,6 +31,8 @@ struct options {
 	int blocks;
 	const char *net;
 	bool rng;
+	struct share *shares;
+	const char *root;
 	const char *name;
 };
 
@@ -73,6 +75,15 @@ struct guest {
 	int done;		/* eventfd: the vCPU has stopped */
 	pthread_t vcpu;
 	struct lg_run run;
+};
+
+#define TAG_BYTES	36
+
+struct share {
+	const char *dir, *tag;
+	bool read_only;
+	bool keep_ids;		/* the caller is itself in there, not root */
+	struct share *next;
 };
 
 /* functions of the launcher */
@@ -125,6 +136,14 @@ void console_text(const char *text, size_t n);
 void report_death(struct guest *g);
 
 #include "device.h"
+
+int vhost_memory(size_t size);
+void share_add(struct options *opt, char *spec);
+struct share *share_make(struct options *opt, const char *dir, const char *tag);
+void shares_open(struct guest *g);
+bool storage_wants(const char *spec);
+void storage_add(struct guest *g, const char *spec);
+void session_shell(const struct options *opt);
 
 void name_lock(const char *name);
 

@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "launcher.h"
+/* further headers of main */
+#include <string.h>
+#include "session.h"
 
 /* survive signals */
 static void clean_up_and_die(int sig)
@@ -111,16 +114,25 @@ int main(int argc, char **argv)
 	struct options opt;
 	struct guest g = { .opt = &opt };
 
+	/* take words that are no options */
+	if (argc > 1 && !strcmp(argv[1], "console"))
+		return session_console(argv + 2);
+	session_arguments(&argc, argv);
 	/* look at the options */
 	options_parse(&opt, argc, argv);
 	quiet = opt.quiet;
 	if (opt.verbose)
 		options_print(&opt);
 	options_check_memory(&opt);
+	/* claims of further options */
+	session_plan(&g, &opt);
+	if (opt.name)
+		name_lock(opt.name);
 	devices_open(&g);
 	close(device_open());
 	catch_signals();
 	/* claims of further options */
+	session_plan(&g, &opt);
 	if (opt.name)
 		name_lock(opt.name);
 	/* open the console and run */
@@ -131,6 +143,9 @@ int main(int argc, char **argv)
 		boot(&g);
 	while (wants_reboot(&g));
 	console_restore();
+	/* give back a command's status */
+	if (session_end() >= 0)
+		return session_end();
 	if (g.run.exit == LG_EXIT_SHUTDOWN && g.run.reason == LG_POWEROFF)
 		return OK;
 	report_death(&g);

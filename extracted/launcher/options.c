@@ -29,6 +29,10 @@ static const char usage[] =
 "  -n, --net CABLE      a network: user[,forward=tcp:127.0.0.1:2222-22]...,\n"
 "                       tap=NAME or none (default none)\n"
 "      --rng            random numbers from the host, for the guest\n"
+"  -s, --share DIR      a directory: DIR[,tag=TAG][,ro]; may be repeated\n"
+"      --root none      a command's root: busybox, and nothing of the host's\n"
+"  -- COMMAND [ARG]...  run COMMAND in a guest that is made for it\n"
+"      --root DIR       a command's root, read-only under a layer in memory\n"
 "      --name NAME      name the guest; no two running guests share one\n"
 "      --check          say what this machine offers, and what is missing\n"
 "  -v, --verbose        print the whole equivalent command line\n"
@@ -54,6 +58,8 @@ static const struct option longs[] = {
 	{ "block",	required_argument, NULL, 'd' },
 	{ "net",	required_argument, NULL, 'n' },
 	{ "rng",	no_argument, NULL, 'r' },
+	{ "share",	required_argument, NULL, 's' },
+	{ "root",	required_argument, NULL, 'R' },
 	{ "name",	required_argument, NULL, 'N' },
 	{ "check",	no_argument, NULL, 'c' },
 	{ 0 }
@@ -180,12 +186,14 @@ void options_parse(struct options *opt, int argc, char **argv)
 	bool *flag[128] = { ['v'] = &opt->verbose, ['q'] = &opt->quiet };
 	text['n'] = &opt->net;
 	flag['r'] = &opt->rng;
+	text['R'] = &opt->root;
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:"
-							   "n:", longs, NULL)) != -1)
+							   "n:"
+							   "s:", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
@@ -196,6 +204,8 @@ void options_parse(struct options *opt, int argc, char **argv)
 		else if (c == 'd')
 			die(BAD_USAGE, "--block %s: a guest has at most %d devices",
 			    optarg, opt->blocks);
+		else if (c == 's')
+			share_add(opt, optarg);
 		else
 			answer(c);
 	/* check the options' values */
@@ -212,6 +222,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 	if (opt->name && !valid_name(opt->name))
 		die(BAD_USAGE, "--name %s: a name has 1 to 64 letters, digits, '_', "
 		    "'.' and '-', and does not begin with the last two", opt->name);
+	session_shell(opt);
 	/* fill in the defaults */
 	if (!opt->kernel) {
 		static char path[128];
@@ -253,6 +264,9 @@ void options_print(const struct options *opt)
 		print_quoted("net", opt->net);
 	if (opt->rng)
 		fputs(" --rng", stderr);
+	for (struct share *s = opt->shares; s; s = s->next)
+		fprintf(stderr, " --share '%s,tag=%s%s'", s->dir, s->tag,
+			s->read_only ? ",ro" : "");
 	if (opt->name)
 		print_quoted("name", opt->name);
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");

@@ -391,12 +391,19 @@ void device_io(struct lg_run *run)
 void devices_open(struct guest *g)
 {
 	/* make the devices */
-	for (int i = 0; i < g->opt->blocks; i++)
+	for (int i = 0; i < g->opt->blocks; i++) {
+		/* leave other kinds of disks to others */
+		if (storage_wants(g->opt->block[i])) {
+			storage_add(g, g->opt->block[i]);
+			continue;
+		}
 		block_add(g, g->opt->block[i]);
+	}
 	if (g->opt->net)
 		net_add(g, g->opt->net);
 	if (g->opt->rng)
 		rng_add(g);
+	shares_open(g);
 }
 
 void devices_connect(struct guest *g)

@@ -649,6 +649,60 @@ static void test_consoles(void)
 }
 
 /* further tests */
+
+#include "session.h"
+
+static int messages;
+
+static void check_message(void *arg, const struct message *m,
+			  const uint8_t *body)
+{
+	uint32_t length = m->length;
+
+	CHECK(m->session == messages % 7);
+	if (length >= sizeof(length))
+		CHECK(!memcmp(body, &length, sizeof(length)));
+	messages++;
+}
+
+static void test_messages(void *arg)
+{
+	static struct frames f;
+	static uint8_t text[1 << 20];
+	struct message m = { .type = DATA };
+	size_t n = 0;
+
+	for (int i = 0; i < 300; i++) {
+		m.session = i % 7;
+		m.length = i * i % 3001;
+		memcpy(text + n, &m, sizeof(m));
+		memcpy(text + n + sizeof(m), &m.length, sizeof(m.length));
+		n += sizeof(m) + m.length;
+	}
+	for (size_t at = 0, part = 1; at < n; at += part, part += 13) {
+		part = part % 5000 < n - at ? part % 5000 : n - at;
+		CHECK(frames_feed(&f, text + at, part, check_message, NULL));
+	}
+	CHECK(messages == 300);
+	m.length = BODY_MAX + 1;
+	CHECK(!frames_feed(&f, (void *)&m, sizeof(m), check_message, NULL));
+}
+
+static void test_session(void *arg)
+{
+	static uint8_t body[BODY_MAX];
+	struct message m = { 0 };
+
+	for (int i = 0; i < 20000; i++) {
+		m.type = rand();
+		m.stream = rand();
+		m.length = rand() % 3 ? 4 : rand() % BODY_MAX;
+		memset(body, rand(), 4);
+		session_take(NULL, &m, body);
+	}
+	CHECK(session_end() == -1);
+}
+
 static int client(void)
 {
 	struct sockaddr_un a = { AF_UNIX, "socket" };
@@ -767,6 +821,8 @@ int main(int argc, char **argv)
 	test_domains(argc, argv);
 	test_consoles();
 	/* runs of further tests */
+	expect(ONLY(OK), "messages in pieces", test_messages, NULL);
+	expect(ONLY(OK), "a session that has not begun", test_session, NULL);
 	expect(ONLY(OK), "a socket", test_socket, NULL);
 	expect(ONLY(OK), "a pty without a reader", test_lonely_pty, NULL);
 	test_names();

@@ -42,7 +42,7 @@ struct page *lg_page(struct lg_vm *vm, u64 gfn)
 	if (pin_user_pages_fast(vm->base + (gfn << PAGE_SHIFT), 1,
 				FOLL_WRITE | FOLL_LONGTERM, &page) != 1)
 		return NULL;
-	if (!PageAnon(page)) {
+	if (!PageAnon(page) && !folio_test_swapbacked(page_folio(page))) {
 		unpin_user_page(page);
 		return NULL;
 	}

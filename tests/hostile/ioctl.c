@@ -16,6 +16,8 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "lguest.h"
@@ -158,9 +160,9 @@ static void mappings(void)
 {
 	struct lg_create c;
 	struct lg_run r;
-	int fd, kind, file;
+	int fd, kind, file = -1;
 
-	for (kind = 0; kind < 7; kind++) {
+	for (kind = 0; kind < 9; kind++) {
 		unsigned char *m = memory();
 
 		switch (kind) {
@@ -183,10 +185,44 @@ static void mappings(void)
 			fill(m);
 			close(file);
 			break;
+		case 7:		/* allowed: nothing is behind its pages */
+			file = memfd_create("guest", 0);
+			break;
+		case 8:		/* refused: a file system is */
+			mkdir("/tmp/ramfs", 0700);
+			if (mount("ramfs", "/tmp/ramfs", "ramfs", 0, NULL))
+				perror("ramfs");
+			file = open("/tmp/ramfs/file", O_RDWR | O_CREAT, 0600);
+			break;
+		}
+		if (kind > 6) {
+			if (ftruncate(file, SIZE))
+				perror("ftruncate");
+			mmap(m, SIZE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_FIXED, file, 0);
+			fill(m);
 		}
 		c = good(m);
 		fd = device();
-		if (!ioctl(fd, LG_CREATE, &c)) {
+		if (kind > 6 && !ioctl(fd, LG_CREATE, &c) != (kind == 7))
+			wrong(kind == 7 ? "a memfd was refused" :
+			      "a file's page was taken", kind);
+		if (kind == 7) {	/* it runs; take the pages away */
+			run_for(fd, &r, 3);
+			if (fallocate(file, FALLOC_FL_PUNCH_HOLE |
+				      FALLOC_FL_KEEP_SIZE, 0, SIZE / 2))
+				perror("fallocate");
+			if (run_for(fd, &r, 3) != EINTR)
+				wrong("its guest ended with the hole", r.exit);
+			memset(m, 0xff, SIZE / 2);
+			if (ftruncate(file, 0))
+				perror("ftruncate");
+			run_for(fd, &r, 3);
+			ioctl(fd, LG_EVENT, 3);
+		}
+		if (kind > 6)
+			close(file);
+		else if (!ioctl(fd, LG_CREATE, &c)) {
 			run_for(fd, &r, 3);
 			if (kind == 6) {	/* it runs; take all away */
 				munmap(m, SIZE);

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <asm/bootparam.h>
+#include <errno.h>
+#include <libkmod.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "initrd.h"
+
+asm(".pushsection .rodata\n"
+    "agent_begin: .incbin \"agent\"\n"
+    "agent_end: .popsection");
+extern const char agent_begin[], agent_end[];
+
+/* write files into an archive */
+static void pad(FILE *f)
+{
+	while (ftell(f) % 4)
+		fputc(0, f);
+}
+
+static void put_entry(struct initrd *rd, const char *name, unsigned int mode,
+		      const void *data, size_t size)
+{
+	fprintf(rd->file, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x"
+		"%08zx%08x%s%c", ++rd->inode, mode, 0, 0, 1, 0, size,
+		0, 0, 0, 0, strlen(name) + 1, 0, name, 0);
+	pad(rd->file);
+	fwrite(data, 1, size, rd->file);
+	pad(rd->file);
+}
+
+void initrd_put(struct initrd *rd, const char *name, unsigned int mode,
+		const void *data, size_t size)
+{
+	char path[512];
+
+	for (const char *s = name; (s = strchr(s, '/')); s++) {
+		snprintf(path, sizeof(path), "%.*s", (int)(s - name), name);
+		put_entry(rd, path, S_IFDIR | 0755, NULL, 0);
+	}
+	put_entry(rd, name, mode, data, size);
+}
+
+void initrd_put_file(struct initrd *rd, const char *name, const char *path)
+{
+	struct file f = file_map(path, "file");
+
+	initrd_put(rd, name, S_IFREG | 0755, f.data, f.size);
+	file_unmap(&f);
+}
+
+/* put a kernel's modules into it */
+static void put_module(struct initrd *rd, struct kmod_module *m)
+{
+	const char *path = kmod_module_get_path(m);
+	char name[256], *list;
+
+	if (!path)
+		return;
+	snprintf(name, sizeof(name), "modules/%s\n", basename(path));
+	if (strstr(rd->modules, name))
+		return;
+	if (asprintf(&list, "%s%s", rd->modules, name) < 0)
+		die(INTERNAL, "no memory for the list of modules");
+	free(rd->modules);
+	rd->modules = list;
+	name[strlen(name) - 1] = 0;
+	initrd_put_file(rd, name, path);
+}
+
+static void put_with_dependencies(struct initrd *rd, struct kmod_module *m)
+{
+	struct kmod_list *list = kmod_module_get_dependencies(m), *l;
+
+	kmod_list_foreach(l, list) {
+		struct kmod_module *d = kmod_module_get_module(l);
+
+		put_module(rd, d);
+		kmod_module_unref(d);
+	}
+	kmod_module_unref_list(list);
+	put_module(rd, m);
+}
+
+void initrd_put_modules(struct initrd *rd, const char *version,
+			const char *const names[])
+{
+	struct kmod_list *list, *l;
+	struct kmod_ctx *ctx;
+	char dir[128];
+
+	snprintf(dir, sizeof(dir), "/lib/modules/%s", version);
+	ctx = kmod_new(dir, NULL);
+	if (!ctx)
+		die(INTERNAL, "no memory for the modules in %s", dir);
+	for (; *names; names++) {
+		/* put one module of that name */
+		list = NULL;
+		kmod_module_new_from_lookup(ctx, *names, &list);
+		kmod_list_foreach(l, list) {
+			struct kmod_module *m = kmod_module_get_module(l);
+
+			put_with_dependencies(rd, m);
+			kmod_module_unref(m);
+		}
+		kmod_module_unref_list(list);
+	}
+	kmod_unref(ctx);
+}
+
+/* find a kernel's version */
+bool image_version(const char *path, char version[64])
+{
+	static const char banner[] = "Linux version ";
+	struct file f = file_map(path, "kernel");
+	const struct setup_header *h = (void *)(f.data + 0x1f1);
+	const char *at = NULL, *end = (char *)f.data + f.size;
+	char text[64] = "";
+
+	if (f.size > 0x1f1 + sizeof(*h) && h->header == 0x53726448)
+		at = (char *)f.data + 0x200 + h->kernel_version;
+	else if ((at = memmem(f.data, f.size, banner, sizeof(banner) - 1)))
+		at += sizeof(banner) - 1;
+	if (at && end - at > 64)
+		memcpy(text, at, sizeof(text) - 1);
+	file_unmap(&f);
+	return sscanf(text, "%63[A-Za-z0-9._+~-]", version) == 1;
+}
+
+/* begin and end an archive */
+void initrd_begin(struct initrd *rd, const char *base)
+{
+	int fd = memfd_create("initrd", MFD_CLOEXEC);
+
+	*rd = (struct initrd) { .modules = strdup("") };
+	rd->file = fd < 0 ? NULL : fdopen(fd, "w+");
+	if (!rd->file || !rd->modules)
+		die(NO_RESOURCE, "cannot make an initrd in memory: %s",
+		    strerror(errno));
+	if (base) {
+		struct file f = file_map(base, "initrd");
+
+		fwrite(f.data, 1, f.size, rd->file);
+		file_unmap(&f);
+		pad(rd->file);
+	}
+	initrd_put(rd, "init", S_IFREG | 0755, agent_begin,
+		   agent_end - agent_begin);
+}
+
+const char *initrd_path(struct initrd *rd)
+{
+	static char path[32];
+
+	initrd_put(rd, "modules/list", S_IFREG | 0644, rd->modules,
+		   strlen(rd->modules));
+	put_entry(rd, "TRAILER!!!", 0, NULL, 0);
+	if (fflush(rd->file) || ferror(rd->file))
+		die(NO_RESOURCE, "no memory for the initrd: give the host "
+		    "more, or stop something (see free -m)");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fileno(rd->file));
+	return path;
+}

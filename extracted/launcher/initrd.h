@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef INITRD_H
+#define INITRD_H
+
+#include <stdio.h>
+
+#include "launcher.h"
+
+struct initrd {
+	FILE *file;		/* in memory */
+	char *modules;		/* paths in the archive, a line each */
+	unsigned int inode;
+};
+
+/* functions of the archive's maker */
+void initrd_begin(struct initrd *rd, const char *base);
+void initrd_put(struct initrd *rd, const char *name, unsigned int mode,
+		const void *data, size_t size);
+void initrd_put_file(struct initrd *rd, const char *name, const char *path);
+void initrd_put_modules(struct initrd *rd, const char *version,
+			const char *const names[]);
+const char *initrd_path(struct initrd *rd);
+bool image_version(const char *path, char version[64]);
+
+#endif
