@@ -131,10 +131,6 @@ int main(int argc, char **argv)
 	devices_open(&g);
 	close(device_open());
 	catch_signals();
-	/* claims of further options */
-	session_plan(&g, &opt);
-	if (opt.name)
-		name_lock(opt.name);
 	/* open the console and run */
 	g.sent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	g.done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
