@@ -1108,7 +1108,7 @@ static void privileged_in(int user)
 				r.rcx = rnd() % 64;
 			if (!user)
 				r.cs = 0xe030;
-			alarm(20 * MS);		/* if it waits for an event */
+			alarm(100 * MS);	/* if it waits for an event */
 			if (n == 1)
 				say("%s of %x %x %x\n", privileged[i].name,
 				    r.rax, r.rcx, r.rdx);
