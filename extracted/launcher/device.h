@@ -13,12 +13,14 @@
 struct device;
 
 struct vq {
-	uint16_t size, last_avail, used_idx, signalled;
-	bool ready;			/* enabled, its rings checked */
-	uint64_t desc, avail, used;	/* guest-physical, from the guest */
-	struct vring_desc *d;		/* the same, as seen from here */
+	/* As the guest sees them, from byte 0x18 of the common registers. */
+	uint16_t size, vector, ready, number;
+	uint64_t desc, avail, used;	/* guest-physical */
+	/* The same rings, checked, as seen from here. */
+	struct vring_desc *d;
 	struct vring_avail *a;
 	struct vring_used *u;
+	uint16_t last_avail, used_idx, signalled;
 	int kick;			/* eventfd: the guest rang */
 	struct device *dev;
 };
@@ -44,15 +46,18 @@ struct device_ops {
 };
 
 struct device {
+	/* The common registers up to byte 0x18, as the guest sees them. */
+	uint32_t feature_select, feature, driver_select, driver_feature;
+	uint16_t vector, nr_queues;
+	uint8_t status, generation;
+	uint16_t queue_select;
 	const struct device_ops *ops;
 	struct guest *g;
 	void *priv;
 	int n;				/* on the bus: 00:n.0 */
-	uint8_t status, generation;
+	int complaints;
 	uint64_t features;		/* offered; some may add to them */
 	uint64_t accepted;		/* by the driver */
-	uint32_t feature_select, driver_select, complaints;
-	uint16_t queue_select;
 	struct vq vq[LG_NR_QUEUES];
 	uint8_t config[128];
 };
@@ -71,6 +76,10 @@ const char *vq_enable(struct vq *q);
 bool vq_pop(struct vq *q, struct chain *c);
 void vq_push(struct vq *q, uint16_t head, uint32_t written);
 void vq_interrupt(struct vq *q);
+
+/* Copy from or to the front of the buffers, which shrink by that much. */
+size_t iov_read(struct iovec **v, int *n, void *to, size_t len);
+size_t iov_write(struct iovec **v, int *n, const void *from, size_t len);
 
 /* pci.c */
 struct device *device_add(struct guest *g, const struct device_ops *ops,

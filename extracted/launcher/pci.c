@@ -65,6 +65,8 @@ static void put_capabilities(uint8_t *space)
 }
 
 /* add a device */
+static void device_init(struct device *d);
+
 static struct function *next_function(void)
 {
 	if (!nr_functions)		/* Red Hat's host bridge; class 0600 */
@@ -96,10 +98,10 @@ struct device *device_add(struct guest *g, const struct device_ops *ops,
 		die(NO_RESOURCE, "no memory for the device %s", ops->name);
 	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus,
 			       .features = ops->features | ALWAYS };
+	device_init(d);
 	for (int i = 0; i < ops->queues; i++) {
 		struct vq *q = &d->vq[i];
 
-		*q = (struct vq) { .dev = d, .size = VQ_MAX };
 		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
 			die(NO_RESOURCE, "no file descriptor for the device "
@@ -146,15 +148,24 @@ void device_broken(struct device *d, const char *fmt, ...)
 }
 
 /* reset a device */
+static void device_init(struct device *d)
+{
+	d->feature_select = d->driver_select = d->queue_select = 0;
+	d->driver_feature = d->status = d->accepted = 0;
+	d->feature = d->features;
+	d->vector = VIRTIO_MSI_NO_VECTOR;
+	d->nr_queues = d->ops->queues;
+	for (int i = 0; i < d->nr_queues; i++)
+		d->vq[i] = (struct vq) {
+			.size = VQ_MAX, .vector = VIRTIO_MSI_NO_VECTOR,
+			.number = i, .kick = d->vq[i].kick, .dev = d,
+		};
+}
+
 static void device_reset(struct device *d)
 {
 	d->ops->reset(d);
-	for (int i = 0; i < d->ops->queues; i++)
-		d->vq[i] = (struct vq) { .dev = d, .size = VQ_MAX,
-					 .kick = d->vq[i].kick };
-	d->status = 0;
-	d->accepted = 0;
-	d->feature_select = d->driver_select = d->queue_select = 0;
+	device_init(d);
 	device_irq(d, 0);
 }
 
@@ -183,40 +194,17 @@ static void set_status(struct device *d, uint8_t status)
 		return;
 	if (d->ops->ready)
 		d->ops->ready(d);
-	for (int i = 0; i < d->ops->queues; i++)
+	for (int i = 0; i < d->nr_queues; i++)
 		eventfd_write(d->vq[i].kick, 1);
 }
 
-/* read and write the common configuration */
-static void fill_common(struct device *d, struct virtio_pci_common_cfg *c)
+/* write a common register */
+static void select_features(struct device *d)
 {
-	struct vq *q = &d->vq[d->queue_select];
+	bool offered = d->feature_select < 2, taken = d->driver_select < 2;
 
-	*c = (struct virtio_pci_common_cfg) {
-		.device_feature_select = d->feature_select,
-		.guest_feature_select = d->driver_select,
-		.msix_config = VIRTIO_MSI_NO_VECTOR,
-		.num_queues = d->ops->queues,
-		.device_status = d->status,
-		.config_generation = d->generation,
-		.queue_select = d->queue_select,
-		.queue_msix_vector = VIRTIO_MSI_NO_VECTOR,
-	};
-	if (d->feature_select < 2)
-		c->device_feature = d->features >> 32 * d->feature_select;
-	if (d->driver_select < 2)
-		c->guest_feature = d->accepted >> 32 * d->driver_select;
-	if (d->queue_select >= d->ops->queues)
-		return;
-	c->queue_size = q->size;
-	c->queue_enable = q->ready;
-	c->queue_notify_off = d->queue_select;
-	c->queue_desc_lo = q->desc;
-	c->queue_desc_hi = q->desc >> 32;
-	c->queue_avail_lo = q->avail;
-	c->queue_avail_hi = q->avail >> 32;
-	c->queue_used_lo = q->used;
-	c->queue_used_hi = q->used >> 32;
+	d->feature = offered ? d->features >> 32 * d->feature_select : 0;
+	d->driver_feature = taken ? d->accepted >> 32 * d->driver_select : 0;
 }
 
 static void accept_features(struct device *d, uint32_t bits)
@@ -228,45 +216,51 @@ static void accept_features(struct device *d, uint32_t bits)
 			      (uint64_t)bits << shift;
 }
 
-static void write_queue(struct device *d, const struct virtio_pci_common_cfg *c)
+static void write_common(struct device *d, unsigned int at, uint32_t value)
+{
+	switch (at) {
+	case VIRTIO_PCI_COMMON_DFSELECT:
+		d->feature_select = value;
+		break;
+	case VIRTIO_PCI_COMMON_GFSELECT:
+		d->driver_select = value;
+		break;
+	case VIRTIO_PCI_COMMON_GF:
+		accept_features(d, value);
+		break;
+	case VIRTIO_PCI_COMMON_STATUS:
+		set_status(d, value);
+		break;
+	case VIRTIO_PCI_COMMON_Q_SELECT:
+		d->queue_select = value;
+	}
+	select_features(d);
+}
+
+/* serve the common registers */
+#define QUEUE	VIRTIO_PCI_COMMON_Q_SIZE	/* the selected queue's begin */
+
+static void common(struct device *d, unsigned int at, unsigned int size,
+		   bool write, uint32_t *value)
 {
 	struct vq *q = &d->vq[d->queue_select];
 	const char *why;
 
-	if (d->queue_select >= d->ops->queues || q->ready)
-		return;
-	q->size = c->queue_size;
-	q->desc = c->queue_desc_lo | (uint64_t)c->queue_desc_hi << 32;
-	q->avail = c->queue_avail_lo | (uint64_t)c->queue_avail_hi << 32;
-	q->used = c->queue_used_lo | (uint64_t)c->queue_used_hi << 32;
-	if (c->queue_enable != 1)
-		return;
-	why = vq_enable(q);
-	if (why)
-		device_broken(d, "queue %d has %s", d->queue_select, why);
-}
-
-static void write_common(struct device *d, unsigned int at,
-			 const struct virtio_pci_common_cfg *c)
-{
-	switch (at) {
-	case VIRTIO_PCI_COMMON_DFSELECT:
-		d->feature_select = c->device_feature_select;
-		break;
-	case VIRTIO_PCI_COMMON_GFSELECT:
-		d->driver_select = c->guest_feature_select;
-		break;
-	case VIRTIO_PCI_COMMON_GF:
-		accept_features(d, c->guest_feature);
-		break;
-	case VIRTIO_PCI_COMMON_STATUS:
-		set_status(d, c->device_status);
-		break;
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-		d->queue_select = c->queue_select;
-		break;
-	case VIRTIO_PCI_COMMON_Q_SIZE ... VIRTIO_PCI_COMMON_Q_USEDHI:
-		write_queue(d, c);
+	if (at < QUEUE && write)
+		write_common(d, at, *value);
+	else if (at < QUEUE && at + size <= QUEUE)
+		memcpy(value, (uint8_t *)d + at, size);
+	else if (d->queue_select < d->nr_queues && !write)
+		memcpy(value, (uint8_t *)q + at - QUEUE, size);
+	else if (d->queue_select < d->nr_queues && !q->ready &&
+		 at != VIRTIO_PCI_COMMON_Q_NOFF) {
+		memcpy((uint8_t *)q + at - QUEUE, value, size);
+		why = q->ready ? vq_enable(q) : NULL;
+		q->vector = VIRTIO_MSI_NO_VECTOR;
+		if (!why)
+			return;
+		q->ready = 0;
+		device_broken(d, "queue %d has %s", q->number, why);
 	}
 }
 
@@ -274,32 +268,24 @@ static void write_common(struct device *d, unsigned int at,
 static void bar(struct device *d, unsigned int at, unsigned int size,
 		bool write, uint32_t *value)
 {
-	struct virtio_pci_common_cfg c;
 	unsigned int config = at - LG_BAR_CONFIG;
+	unsigned int queue = (at - LG_BAR_NOTIFY) / 2;
 
-	if (at + size <= sizeof(c)) {
-		fill_common(d, &c);
-		if (!write) {
-			*value = 0;
-			memcpy(value, (uint8_t *)&c + at, size);
-			return;
-		}
-		memcpy((uint8_t *)&c + at, value, size);
-		write_common(d, at, &c);
-	} else if (at >= LG_BAR_CONFIG && config + size <= d->ops->config_size) {
-		if (!write) {
-			*value = 0;
-			memcpy(value, d->config + config, size);
-		} else if (d->ops->config_written) {
-			memcpy(d->config + config, value, size);
-			d->ops->config_written(d, config);
-		}
-	} else if (at == LG_BAR_ISR && !write) {
+	if (!write)
+		*value = 0;
+	if (at + size <= sizeof(struct virtio_pci_common_cfg))
+		common(d, at, size, write, value);
+	else if (at == LG_BAR_ISR && !write)
 		*value = ioctl(d->g->fd, LG_IRQ, d->n);
-	} else if (at >= LG_BAR_NOTIFY && write &&
-		   (at - LG_BAR_NOTIFY) / 2 < d->ops->queues) {
-		eventfd_write(d->vq[(at - LG_BAR_NOTIFY) / 2].kick, 1);
-	}
+	else if (at >= LG_BAR_CONFIG && config + size > d->ops->config_size)
+		return;
+	else if (at >= LG_BAR_CONFIG && !write)
+		memcpy(value, d->config + config, size);
+	else if (at >= LG_BAR_CONFIG && d->ops->config_written) {
+		memcpy(d->config + config, value, size);
+		d->ops->config_written(d, config);
+	} else if (at >= LG_BAR_NOTIFY && write && queue < d->nr_queues)
+		eventfd_write(d->vq[queue].kick, 1);
 }
 
 /* serve the configuration space */
@@ -383,7 +369,7 @@ void device_io(struct lg_run *run)
 void devices_open(struct guest *g)
 {
 	for (int i = 0; i < g->opt->blocks; i++)
-		;
+		block_add(g, g->opt->block[i]);
 	if (g->opt->rng)
 		rng_add(g);
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <string.h>
+
 #include "launcher.h"
 
 /* find guest memory */
@@ -27,7 +29,6 @@ const char *vq_enable(struct vq *q)
 	if (!q->d || !q->a || !q->u)
 		return "a ring outside the guest's memory";
 	q->last_avail = q->used_idx = q->signalled = 0;
-	q->ready = true;
 	return NULL;
 }
 
@@ -144,4 +145,39 @@ void vq_interrupt(struct vq *q)
 		return;
 	}
 	device_irq(q->dev, 1);
+}
+
+/* move bytes of a chain */
+static size_t move(struct iovec **v, int *n, uint8_t *here, size_t len, bool in)
+{
+	size_t done = 0;
+
+	while (*n && done < len) {
+		uint8_t *there = (*v)->iov_base;
+		size_t k = (*v)->iov_len;
+
+		if (k > len - done)
+			k = len - done;
+		if (here)
+			memcpy(in ? there : here + done,
+			       in ? here + done : there, k);
+		done += k;
+		(*v)->iov_base = there + k;
+		(*v)->iov_len -= k;
+		if (!(*v)->iov_len) {
+			++*v;
+			--*n;
+		}
+	}
+	return done;
+}
+
+size_t iov_read(struct iovec **v, int *n, void *to, size_t len)
+{
+	return move(v, n, to, len, false);
+}
+
+size_t iov_write(struct iovec **v, int *n, const void *from, size_t len)
+{
+	return move(v, n, (void *)from, len, true);
 }

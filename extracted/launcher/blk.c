@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/fs.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+/* a disk and its requests */
+#define REQUESTS	128	/* in flight, of one disk */
+#define SECTOR		512
+
+struct request {
+	struct request *next;
+	struct chain c;
+	struct iovec *iov;	/* what is left of the data, inside of c */
+	int nr;
+	uint32_t type;
+	int mode;		/* for fallocate */
+	uint64_t at, left;	/* on the disk, in bytes */
+	uint32_t read;		/* bytes that a read brings */
+	uint8_t *status;	/* the guest's byte for it */
+	long result;
+};
+
+struct disk {
+	struct device *d;
+	int fd;
+	bool ro, discard;
+	uint64_t sectors;
+	uint32_t block;
+	char id[VIRTIO_BLK_ID_BYTES];
+	struct request *free;
+	int busy;		/* requests in flight */
+	int done;		/* readable: some have ended */
+	struct io_uring ring;
+	/* Where there is no io_uring, a thread reads requests from a pipe. */
+	bool threaded;
+	int todo[2], ended;	/* writes them to another when they end */
+};
+
+/* do a request in a thread */
+static long perform(struct disk *k, struct request *r)
+{
+	int sync = accepted(k->d, VIRTIO_BLK_F_FLUSH) ? 0 : RWF_DSYNC;
+	long n;
+
+	if (r->type == VIRTIO_BLK_T_IN)
+		n = preadv(k->fd, r->iov, r->nr, r->at);
+	else if (r->type == VIRTIO_BLK_T_OUT)
+		n = pwritev2(k->fd, r->iov, r->nr, r->at, sync);
+	else if (r->type == VIRTIO_BLK_T_FLUSH)
+		n = fdatasync(k->fd);
+	else
+		n = fallocate(k->fd, r->mode, r->at, r->left);
+	return n < 0 ? -errno : n;
+}
+
+static void *work(void *arg)
+{
+	struct disk *k = arg;
+	struct request *r;
+
+	while (read(k->todo[0], &r, sizeof(r)) == sizeof(r)) {
+		r->result = perform(k, r);
+		if (write(k->ended, &r, sizeof(r)) < 0)
+			break;
+	}
+	return NULL;
+}
+
+/* hand a request to the kernel */
+static void hand_over(struct disk *k, struct request *r)
+{
+	struct io_uring_sqe *sqe;
+
+	if (k->threaded) {		/* a pipe holds 8192 of these */
+		if (write(k->todo[1], &r, sizeof(r)) < 0)
+			die(INTERNAL, "a disk's thread: %s", strerror(errno));
+		return;
+	}
+	sqe = io_uring_get_sqe(&k->ring);	/* as many as requests */
+	if (r->type == VIRTIO_BLK_T_IN)
+		io_uring_prep_readv(sqe, k->fd, r->iov, r->nr, r->at);
+	else if (r->type == VIRTIO_BLK_T_OUT)
+		io_uring_prep_writev2(sqe, k->fd, r->iov, r->nr, r->at,
+			accepted(k->d, VIRTIO_BLK_F_FLUSH) ? 0 : RWF_DSYNC);
+	else if (r->type == VIRTIO_BLK_T_FLUSH)
+		io_uring_prep_fsync(sqe, k->fd, IORING_FSYNC_DATASYNC);
+	else
+		io_uring_prep_fallocate(sqe, k->fd, r->mode, r->at, r->left);
+	io_uring_sqe_set_data(sqe, r);
+	while (io_uring_submit(&k->ring) == -EAGAIN)
+		;		/* the host lacks memory just now */
+}
+
+/* end a request */
+static void end(struct disk *k, struct request *r, uint8_t status)
+{
+	*(volatile uint8_t *)r->status = status;
+	vq_push(&k->d->vq[0], r->c.head, 1 + (status ? 0 : r->read));
+	r->next = k->free;
+	k->free = r;
+	k->busy--;
+}
+
+static void ended(struct disk *k, struct request *r, long n)
+{
+	bool moves = r->type == VIRTIO_BLK_T_IN || r->type == VIRTIO_BLK_T_OUT;
+
+	if (moves && n > 0 && n < r->left) {
+		iov_read(&r->iov, &r->nr, NULL, n);
+		r->at += n;
+		r->left -= n;
+		hand_over(k, r);
+		return;
+	}
+	if (n == -EOPNOTSUPP)
+		end(k, r, VIRTIO_BLK_S_UNSUPP);
+	else
+		end(k, r, n == (moves ? r->left : 0) ? VIRTIO_BLK_S_OK :
+			  VIRTIO_BLK_S_IOERR);
+}
+
+/* understand a request */
+/* A status to end it with, or -1: it is ready to be handed over. */
+static int locate(struct disk *k, struct request *r, uint64_t sector,
+		  uint64_t bytes)
+{
+	if (bytes % SECTOR || sector > k->sectors ||
+	    bytes / SECTOR > k->sectors - sector)
+		return VIRTIO_BLK_S_IOERR;
+	r->at = sector * SECTOR;
+	r->left = bytes;
+	return -1;
+}
+
+static int locate_range(struct disk *k, struct request *r)
+{
+	struct virtio_blk_discard_write_zeroes z;
+	bool zeroes = r->type == VIRTIO_BLK_T_WRITE_ZEROES;
+
+	if (iov_read(&r->iov, &r->nr, &z, sizeof(z)) < sizeof(z) || r->nr)
+		return VIRTIO_BLK_S_IOERR;
+	if (z.flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0) ||
+	    (!k->discard && (!zeroes || z.flags)))
+		return VIRTIO_BLK_S_UNSUPP;
+	r->mode = FALLOC_FL_KEEP_SIZE |
+		(zeroes && !z.flags ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
+	if (!z.num_sectors)
+		return VIRTIO_BLK_S_OK;
+	return locate(k, r, z.sector, (uint64_t)z.num_sectors * SECTOR);
+}
+
+static int understand(struct disk *k, struct request *r, uint64_t sector)
+{
+	struct iovec *in = r->c.iov + r->c.nr_out;
+	int nr_in = r->c.nr_in;
+
+	switch (r->type) {
+	case VIRTIO_BLK_T_IN:
+		r->iov = in;
+		r->nr = nr_in;
+		r->read = r->c.in_len - 1;
+		return locate(k, r, sector, r->c.in_len - 1);
+	case VIRTIO_BLK_T_FLUSH:
+		return -1;
+	case VIRTIO_BLK_T_GET_ID:
+		r->read = iov_write(&in, &nr_in, k->id, sizeof(k->id));
+		return VIRTIO_BLK_S_OK;
+	case VIRTIO_BLK_T_OUT:
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		if (k->ro)
+			return VIRTIO_BLK_S_IOERR;
+		if (r->type != VIRTIO_BLK_T_OUT)
+			return locate_range(k, r);
+		return locate(k, r, sector, r->c.out_len -
+			      sizeof(struct virtio_blk_outhdr));
+	}
+	return VIRTIO_BLK_S_UNSUPP;
+}
+
+/* begin a request */
+static bool begin(struct disk *k, struct request *r)
+{
+	struct virtio_blk_outhdr h;
+	struct iovec *last = &r->c.iov[r->c.nr_out + r->c.nr_in - 1];
+	int status;
+
+	if (r->c.out_len < sizeof(h) || !r->c.nr_in || !last->iov_len) {
+		device_broken(k->d, "a request lacks its header or status");
+		return false;
+	}
+	r->status = (uint8_t *)last->iov_base + --last->iov_len;
+	r->iov = r->c.iov;
+	r->nr = r->c.nr_out;
+	iov_read(&r->iov, &r->nr, &h, sizeof(h));
+	r->type = h.type;
+	r->read = r->left = 0;
+	k->free = r->next;
+	k->busy++;
+	status = understand(k, r, h.sector);
+	if (status < 0)
+		hand_over(k, r);
+	else
+		end(k, r, status);
+	return true;
+}
+
+static void kick(struct device *d, int queue)
+{
+	struct disk *k = d->priv;
+	int n;
+
+	for (n = 0; n < REQUESTS && k->free && vq_pop(&d->vq[0], &k->free->c); n++)
+		if (!begin(k, k->free))
+			break;
+	vq_interrupt(&d->vq[0]);
+	if (n == REQUESTS)
+		eventfd_write(d->vq[0].kick, 1);
+}
+
+/* collect what has ended */
+static void collect(void *arg, short revents)
+{
+	struct disk *k = arg;
+	struct io_uring_cqe *cqe;
+	struct request *r;
+	eventfd_t count;
+
+	while (k->threaded && read(k->done, &r, sizeof(r)) == sizeof(r))
+		ended(k, r, r->result);
+	if (!k->threaded)
+		eventfd_read(k->done, &count);
+	while (!k->threaded && !io_uring_peek_cqe(&k->ring, &cqe)) {
+		long result = cqe->res;
+
+		r = io_uring_cqe_get_data(cqe);
+		io_uring_cqe_seen(&k->ring, cqe);
+		ended(k, r, result);
+	}
+	kick(k->d, 0);
+}
+
+static void reset(struct device *d)
+{
+	struct disk *k = d->priv;
+	struct pollfd p = { k->done, POLLIN, 0 };
+
+	d->vq[0].ready = 0;		/* nothing new; what runs ends */
+	while (k->busy) {
+		poll(&p, 1, -1);
+		collect(k, 0);
+	}
+}
+
+/* open an image */
+static bool strip(char *s, const char *word)
+{
+	size_t n = strlen(s), m = strlen(word);
+
+	if (n <= m || strcmp(s + n - m, word))
+		return false;
+	s[n - m] = 0;
+	return true;
+}
+
+static void open_image(struct disk *k, const char *path)
+{
+	struct stat st;
+	uint64_t size;
+
+	k->fd = open(path, (k->ro ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (k->fd < 0 && errno == ENOENT)
+		die(BAD_IMAGE, "--block %s: there is no such file: `truncate -s "
+		    "1G FILE` makes an empty disk", path);
+	if (k->fd < 0 && errno != EISDIR)
+		die(BAD_IMAGE, "--block %s: cannot open it for %s (%s): see ls "
+		    "-l%s", path, k->ro ? "reading" : "writing", strerror(errno),
+		    k->ro ? "" : ", or add ,ro if it may be read only");
+	if (k->fd < 0 || fstat(k->fd, &st) < 0 ||
+	    (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
+		die(BAD_IMAGE, "--block %s is neither a file nor a block device: "
+		    "a disk is one of them", path);
+	if (flock(k->fd, (k->ro ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
+		die(NO_RESOURCE, "--block %s is in use by another guest or program: "
+		    "stop that (see lsof), or give both of them ,ro", path);
+	size = st.st_size;
+	k->block = SECTOR;
+	if (S_ISBLK(st.st_mode) && (ioctl(k->fd, BLKGETSIZE64, &size) < 0 ||
+				    ioctl(k->fd, BLKSSZGET, &k->block) < 0))
+		die(BAD_IMAGE, "--block %s does not tell its size: %s", path,
+		    strerror(errno));
+	if (!size || size % SECTOR)
+		die(BAD_IMAGE, "--block %s has %lu bytes, but a disk has 512-byte "
+		    "sectors: `truncate -s %%512 FILE` fills the last one", path,
+		    size);
+	k->sectors = size / SECTOR;
+	path = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	memcpy(k->id, path, strnlen(path, sizeof(k->id)));
+}
+
+/* start what does the work */
+static bool start_thread(struct disk *k)
+{
+	pthread_t thread;
+	int done[2];
+
+	k->threaded = true;
+	if (pipe2(k->todo, O_CLOEXEC) < 0 || pipe2(done, O_CLOEXEC) < 0)
+		return false;
+	k->done = done[0];
+	k->ended = done[1];
+	fcntl(k->done, F_SETFL, O_NONBLOCK);
+	return !pthread_create(&thread, NULL, work, k);
+}
+
+static bool start_ring(struct disk *k)
+{
+	if (io_uring_queue_init(REQUESTS, &k->ring, 0) < 0)
+		return false;
+	k->done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return k->done >= 0 && !io_uring_register_eventfd(&k->ring, k->done);
+}
+
+static void start(struct disk *k)
+{
+	struct request *r = calloc(REQUESTS, sizeof(*r));
+
+	for (int i = 0; r && i < REQUESTS; i++, r++) {
+		r->next = k->free;
+		k->free = r;
+	}
+	if (!r || (!start_ring(k) && !start_thread(k)) ||
+	    watch(k->done, POLLIN, collect, k))
+		die(NO_RESOURCE, "cannot start the work for a disk (%s): see "
+		    "ulimit -a", strerror(errno));
+}
+
+/* add a disk */
+void block_add(struct guest *g, const char *spec)
+{
+	static const struct device_ops ops = {
+		.name = "block", .type = VIRTIO_ID_BLOCK, .queues = 1,
+		.config_size = sizeof(struct virtio_blk_config),
+		.features = 1ULL << VIRTIO_BLK_F_SEG_MAX |
+			1ULL << VIRTIO_BLK_F_BLK_SIZE | 1ULL << VIRTIO_BLK_F_FLUSH,
+		.kick = kick, .reset = reset,
+	};
+	struct disk *k = calloc(1, sizeof(*k));
+	char *path = strdup(spec);
+	struct virtio_blk_config *c;
+
+	if (!k || !path)
+		die(NO_RESOURCE, "no memory for a disk");
+	k->discard = true;
+	for (bool more = true; more; ) {
+		bool ro = strip(path, ",ro"), off = strip(path, ",discard=off");
+
+		k->ro |= ro;
+		k->discard &= !off;
+		more = ro || off;
+	}
+	open_image(k, path);
+	start(k);
+	k->d = device_add(g, &ops, k);
+	if (k->ro)
+		k->d->features |= 1ULL << VIRTIO_BLK_F_RO;
+	else
+		k->d->features |= 1ULL << VIRTIO_BLK_F_WRITE_ZEROES |
+			(uint64_t)k->discard << VIRTIO_BLK_F_DISCARD;
+	c = (struct virtio_blk_config *)k->d->config;
+	*c = (struct virtio_blk_config) {
+		.capacity = k->sectors, .seg_max = CHAIN_MAX - 2,
+		.blk_size = k->block,
+		.max_discard_sectors = 1 << 22, .max_discard_seg = 1,
+		.discard_sector_alignment = k->block / SECTOR,
+		.max_write_zeroes_sectors = 1 << 22, .max_write_zeroes_seg = 1,
+		.write_zeroes_may_unmap = k->discard,
+	};
+	signal(SIGXFSZ, SIG_IGN);	/* a file's limit is an error, no more */
+	free(path);
+}
