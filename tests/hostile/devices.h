@@ -820,9 +820,11 @@ static void dev_queue_size(void)
 			}
 			select(q == 2 ? dev.work : 0);
 			out(dev.common + QUEUE_SIZE, 2, sizes[i]);
-			if (in(dev.common + QUEUE_SIZE, 2) > max)
-				wrong("a queue too large", sizes[i]);
 			out(dev.common + QUEUE_ENABLE, 2, 1);
+			if (q && (!sizes[i] || sizes[i] & (sizes[i] - 1) ||
+				  sizes[i] > max) &&
+			    in(dev.common + QUEUE_ENABLE, 2))
+				wrong("a queue of this size is on", sizes[i]);
 			out(dev.common + QUEUE_SIZE, 2, 65535);
 			set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
 			offer(0, 0);
