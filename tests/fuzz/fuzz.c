@@ -16,6 +16,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <liburing.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,10 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <sanitizer/lsan_interface.h>
 
 #include "launcher.h"
 #ifdef HAVE_NET
@@ -52,6 +56,7 @@ static uint8_t *mem;
 static uint32_t isr[LG_NR_DEVICES];
 static int bell[LG_NR_DEVICES][LG_NR_QUEUES];
 static int devices;			/* on the bus, behind the bridge */
+static int tap[2] = { -1, -1 };		/* the device's end, and ours */
 
 /* ---- the fake module ---- */
 
@@ -66,8 +71,10 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, unsigned long);
 	va_end(ap);
-	if (fd != MODULE)
+	if (fd != MODULE && (fd < 0 || fd != tap[0]))
 		return __real_ioctl(fd, request, arg);
+	if (fd != MODULE)
+		return 0;
 	switch (request) {
 	case LG_KICK:
 		k = (const void *)arg;
@@ -87,47 +94,70 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	CHECK(!"an ioctl that the devices have no business with");
 }
 
-#ifdef HAVE_NET
-/* ---- the fake libslirp: what the guest sends comes back ---- */
-
-static struct { SlirpCb cb; void *opaque; bool there; } slirp;
-
-static Slirp *new_slirp(const SlirpCb *cb, void *opaque)
+/* Every second disk finds a host without io_uring, and works by its thread. */
+int __real_io_uring_queue_init(unsigned int n, struct io_uring *ring,
+			       unsigned int flags);
+int __wrap_io_uring_queue_init(unsigned int n, struct io_uring *ring,
+			       unsigned int flags)
 {
-	slirp.cb = *cb;
-	slirp.opaque = opaque;
-	slirp.there = true;
-	return (Slirp *)&slirp;
+	static int calls;
+
+	return calls++ & 1 ? -EPERM : __real_io_uring_queue_init(n, ring, flags);
 }
+
+#ifdef HAVE_NET
+/* ---- networks whose other end sends back what it gets ---- */
+
+static SlirpCb slirp;
+static void *slirp_opaque;
 
 Slirp *__wrap_slirp_new(const SlirpConfig *cfg, const SlirpCb *cb, void *opaque)
 {
-	return new_slirp(cb, opaque);
+	slirp = *cb;
+	slirp_opaque = opaque;
+	return (Slirp *)&slirp;
 }
-
-void __wrap_slirp_cleanup(Slirp *s) { }
 
 void __wrap_slirp_input(Slirp *s, const uint8_t *frame, int size)
 {
 	static uint8_t copy[70000];
 
-	CHECK(size >= 0 && size < sizeof(copy));
+	CHECK(size >= 14 && size < sizeof(copy));
 	memcpy(copy, frame, size);	/* reads all of it */
-	slirp.cb.send_packet(copy, size, slirp.opaque);
-	if (size > 20 && copy[13] == 1)
-		slirp.cb.send_packet(copy, size / 2, slirp.opaque);
+	slirp.send_packet(copy, size, slirp_opaque);
 }
 
 void __wrap_slirp_pollfds_fill(Slirp *s, uint32_t *timeout, SlirpAddPollCb add,
 			       void *arg) { }
 void __wrap_slirp_pollfds_poll(Slirp *s, int failed, SlirpGetREventsCb get,
 			       void *arg) { }
-void __wrap_slirp_handle_timer(Slirp *s, SlirpTimerId id, void *arg) { }
-int __wrap_slirp_add_hostfwd(Slirp *s, int udp, struct in_addr a, int p,
-			     struct in_addr b, int r) { return 0; }
-int __wrap_slirp_add_hostxfwd(Slirp *s, const struct sockaddr *h, socklen_t n,
-			      const struct sockaddr *g, socklen_t m, int flags)
-{ return 0; }
+
+unsigned int __wrap_if_nametoindex(const char *name) { return 1; }
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+	if (strcmp(path, "/dev/net/tun"))
+		return __real_open(path, flags, 0600);
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			  0, tap));
+	return tap[0];
+}
+
+static void serve_tap(void)
+{
+	static uint8_t frame[70000];
+	ssize_t n;
+
+	while ((n = recv(tap[1], frame, sizeof(frame), MSG_DONTWAIT)) > 0) {
+		CHECK(n >= 12 + 14);
+		send(tap[1], frame, n, MSG_DONTWAIT);
+		if (n > 100 && frame[12] & 1)	/* and one that ends too soon */
+			send(tap[1], frame, n & 63, MSG_DONTWAIT);
+	}
+}
+#else
+static void serve_tap(void) { }
 #endif
 
 /* ---- the guest's hands ---- */
@@ -192,8 +222,10 @@ static void work(bool patient)
 {
 	struct pollfd p = { loop_fd, POLLIN, 0 };
 
-	for (int i = 0; i < 100 && poll(&p, 1, patient ? 1 : 0) > 0; i++)
+	for (int i = 0; i < 100 && poll(&p, 1, patient ? 1 : 0) > 0; i++) {
 		loop_work();
+		serve_tap();
+	}
 }
 
 /* ---- a driver in short words ---- */
@@ -484,17 +516,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static char disk[] = "/tmp/lguest-fuzz.XXXXXX", ro[sizeof(disk) + 8];
-	int fd = mkstemp(disk);
+	static char path[3][64];
 
 	quiet = true;
-	CHECK(fd >= 0 && !ftruncate(fd, 1 << 20));
-	snprintf(ro, sizeof(ro), "/proc/self/fd/%d", memfd_create("ro", 0));
-	CHECK(!truncate(ro, 65536));
-	strcat(ro, ",ro");
 	opt.rng = true;
-	opt.block[opt.blocks++] = disk;
-	opt.block[opt.blocks++] = ro;
+	for (int i = 0; i < 3; i++) {
+		snprintf(path[i], sizeof(path[i]), "/proc/self/fd/%d",
+			 memfd_create("disk", 0));
+		CHECK(!truncate(path[i], (16 >> i) * 65536));
+		if (i == 2)
+			strcat(path[i], ",ro");
+		opt.block[opt.blocks++] = path[i];
+	}
 #ifdef HAVE_NET
 	opt.net = "user";
 #endif
@@ -503,12 +536,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	guest.dom.frames = FRAMES;
 	mem = aligned_alloc(PAGE_SIZE, MEMORY);
 	guest.dom.mem = mem;
+	__lsan_disable();		/* what lives as long as the launcher */
 	devices_open(&guest);
+#ifdef HAVE_NET
+	net_add(&guest, "tap=fuzz");
+#endif
+	__lsan_enable();
 	devices_connect(&guest);
 	while (devices < LG_NR_DEVICES - 1 && pci(devices + 1, 0, 2) == 0x1af4)
 		devices++;
 	CHECK(devices >= 3);
-	unlink(disk);
 	for (int i = 1; i <= devices; i++)
 		honest(i);
 	fprintf(stderr, "%d devices:", devices);
