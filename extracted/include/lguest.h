@@ -62,6 +62,7 @@ enum lg_exit {
 	LG_EXIT_SHUTDOWN,	/* the guest asked; see reason */
 	LG_EXIT_DEAD,		/* the hypervisor killed it; see message */
 	LG_EXIT_CONSOLE,	/* text for the console; see message, length */
+	/* exits for devices */
 	LG_EXIT_IO,		/* a port of a device; see port, size, write */
 };
 
@@ -84,6 +85,7 @@ struct lg_run {
 	struct lg_regs regs;
 	char message[256];	/* why it died, or text of the guest */
 	char section[64];	/* the section of the book that explains it */
+	/* fields of a run for devices */
 	__u16 port;		/* for LG_EXIT_IO */
 	__u8 size;		/* in bytes: 1, 2 or 4 */
 	__u8 write;
@@ -112,23 +114,6 @@ struct lg_info {
 #define LG_NOTIFY	_IOW('L', 3, struct lg_notify)
 #define LG_INFO		_IOR('L', 4, struct lg_info)
 #define LG_STATS	_IOR('L', 5, struct lg_stats)
-#define LG_KICK		_IOW('L', 6, struct lg_kick)
-#define LG_IRQ		_IO('L', 7)		/* arg: device | bits << 8 */
-
-/* Ports of device n: 256 from here on, at 0xc000 + n * 0x100. */
-#define LG_BAR(n)	(0xc000 + (n) * 0x100)
-#define LG_BAR_ISR	0x38	/* one byte; a read clears it */
-#define LG_BAR_NOTIFY	0x40	/* queue q at 0x40 + 2 q */
-#define LG_BAR_CONFIG	0x80
-#define LG_NR_DEVICES	32	/* number 0 is the host bridge */
-#define LG_NR_QUEUES	16
-#define LG_PIRQ(n)	(16 + (n))
-
-/* LG_KICK: signal an eventfd whenever the guest rings for this queue. */
-struct lg_kick {
-	__u32 device, queue;
-	__s32 fd;		/* -1 takes it away */
-};
 
 /* LG_STATS: counts since the guest was created. */
 struct lg_stats {
@@ -141,6 +126,24 @@ struct lg_stats {
 	__u64 emulated;		/* privileged instructions emulated */
 	__u64 flushes;		/* times the whole shadow was dropped */
 	__u64 shadow_pages;	/* held now */
+};
+
+/* Ports of device n: 256 from here on, at 0xc000 + n * 0x100. */
+#define LG_BAR(n)	(0xc000 + (n) * 0x100)
+#define LG_BAR_ISR	0x38	/* one byte; a read clears it */
+#define LG_BAR_NOTIFY	0x40	/* queue q at 0x40 + 2 q */
+#define LG_BAR_CONFIG	0x80
+#define LG_NR_DEVICES	32	/* number 0 is the host bridge */
+#define LG_NR_QUEUES	16
+#define LG_PIRQ(n)	(16 + (n))	/* its interrupt, for event channels */
+
+#define LG_KICK		_IOW('L', 6, struct lg_kick)
+#define LG_IRQ		_IO('L', 7)	/* arg: device | bits << 8 */
+
+/* LG_KICK: signal an eventfd whenever the guest rings for this queue. */
+struct lg_kick {
+	__u32 device, queue;
+	__s32 fd;		/* -1 takes it away */
 };
 
 #endif /* LGUEST_H */

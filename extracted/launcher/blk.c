@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
+/* headers of the disk */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -22,7 +23,7 @@
 #define SECTOR		512
 
 struct request {
-	struct request *next;
+	struct request *next;	/* while it is free */
 	struct chain c;
 	struct iovec *iov;	/* what is left of the data, inside of c */
 	int nr;
@@ -39,7 +40,7 @@ struct disk {
 	int fd;
 	bool ro, discard;
 	uint64_t sectors;
-	uint32_t block;
+	uint32_t block;		/* bytes that the host's disk likes */
 	char id[VIRTIO_BLK_ID_BYTES];
 	struct request *free;
 	int busy;		/* requests in flight */
@@ -47,7 +48,7 @@ struct disk {
 	struct io_uring ring;
 	/* Where there is no io_uring, a thread reads requests from a pipe. */
 	bool threaded;
-	int todo[2], ended;	/* writes them to another when they end */
+	int todo[2], ended;	/* and writes them to another when they end */
 };
 
 /* do a request in a thread */
@@ -85,12 +86,13 @@ static void hand_over(struct disk *k, struct request *r)
 {
 	struct io_uring_sqe *sqe;
 
-	if (k->threaded) {		/* a pipe holds 8192 of these */
+	if (k->threaded) {
 		if (write(k->todo[1], &r, sizeof(r)) < 0)
 			die(INTERNAL, "a disk's thread: %s", strerror(errno));
 		return;
 	}
-	sqe = io_uring_get_sqe(&k->ring);	/* as many as requests */
+	sqe = io_uring_get_sqe(&k->ring);
+	/* say what the kernel shall do */
 	if (r->type == VIRTIO_BLK_T_IN)
 		io_uring_prep_readv(sqe, k->fd, r->iov, r->nr, r->at);
 	else if (r->type == VIRTIO_BLK_T_OUT)
@@ -134,7 +136,6 @@ static void ended(struct disk *k, struct request *r, long n)
 }
 
 /* understand a request */
-/* A status to end it with, or -1: it is ready to be handed over. */
 static int locate(struct disk *k, struct request *r, uint64_t sector,
 		  uint64_t bytes)
 {
@@ -143,7 +144,7 @@ static int locate(struct disk *k, struct request *r, uint64_t sector,
 		return VIRTIO_BLK_S_IOERR;
 	r->at = sector * SECTOR;
 	r->left = bytes;
-	return -1;
+	return bytes ? -1 : VIRTIO_BLK_S_OK;
 }
 
 static int locate_range(struct disk *k, struct request *r)
@@ -156,10 +157,8 @@ static int locate_range(struct disk *k, struct request *r)
 	if (z.flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0) ||
 	    (!k->discard && (!zeroes || z.flags)))
 		return VIRTIO_BLK_S_UNSUPP;
-	r->mode = FALLOC_FL_KEEP_SIZE |
-		(zeroes && !z.flags ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
-	if (!z.num_sectors)
-		return VIRTIO_BLK_S_OK;
+	r->mode = FALLOC_FL_KEEP_SIZE | (zeroes && !z.flags ?
+			FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
 	return locate(k, r, z.sector, (uint64_t)z.num_sectors * SECTOR);
 }
 
@@ -169,6 +168,7 @@ static int understand(struct disk *k, struct request *r, uint64_t sector)
 	int nr_in = r->c.nr_in;
 
 	switch (r->type) {
+	/* read, flush or tell the name */
 	case VIRTIO_BLK_T_IN:
 		r->iov = in;
 		r->nr = nr_in;
@@ -179,6 +179,7 @@ static int understand(struct disk *k, struct request *r, uint64_t sector)
 	case VIRTIO_BLK_T_GET_ID:
 		r->read = iov_write(&in, &nr_in, k->id, sizeof(k->id));
 		return VIRTIO_BLK_S_OK;
+	/* write, discard or zero */
 	case VIRTIO_BLK_T_OUT:
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
@@ -195,14 +196,15 @@ static int understand(struct disk *k, struct request *r, uint64_t sector)
 /* begin a request */
 static bool begin(struct disk *k, struct request *r)
 {
-	struct virtio_blk_outhdr h;
 	struct iovec *last = &r->c.iov[r->c.nr_out + r->c.nr_in - 1];
+	struct virtio_blk_outhdr h;
 	int status;
 
 	if (r->c.out_len < sizeof(h) || !r->c.nr_in || !last->iov_len) {
 		device_broken(k->d, "a request lacks its header or status");
 		return false;
 	}
+	/* take the request apart */
 	r->status = (uint8_t *)last->iov_base + --last->iov_len;
 	r->iov = r->c.iov;
 	r->nr = r->c.nr_out;
@@ -222,14 +224,17 @@ static bool begin(struct disk *k, struct request *r)
 static void kick(struct device *d, int queue)
 {
 	struct disk *k = d->priv;
-	int n;
+	struct vq *q = &d->vq[0];
+	int n = 0;
 
-	for (n = 0; n < REQUESTS && k->free && vq_pop(&d->vq[0], &k->free->c); n++)
+	while (n < REQUESTS && k->free && vq_pop(q, &k->free->c)) {
 		if (!begin(k, k->free))
 			break;
-	vq_interrupt(&d->vq[0]);
+		n++;
+	}
+	vq_interrupt(q);
 	if (n == REQUESTS)
-		eventfd_write(d->vq[0].kick, 1);
+		eventfd_write(q->kick, 1);
 }
 
 /* collect what has ended */
@@ -259,7 +264,7 @@ static void reset(struct device *d)
 	struct disk *k = d->priv;
 	struct pollfd p = { k->done, POLLIN, 0 };
 
-	d->vq[0].ready = 0;		/* nothing new; what runs ends */
+	d->vq[0].ready = 0;
 	while (k->busy) {
 		poll(&p, 1, -1);
 		collect(k, 0);
@@ -267,21 +272,12 @@ static void reset(struct device *d)
 }
 
 /* open an image */
-static bool strip(char *s, const char *word)
-{
-	size_t n = strlen(s), m = strlen(word);
-
-	if (n <= m || strcmp(s + n - m, word))
-		return false;
-	s[n - m] = 0;
-	return true;
-}
-
 static void open_image(struct disk *k, const char *path)
 {
-	struct stat st;
 	uint64_t size;
+	struct stat st;
 
+	/* open the file, or say why not */
 	k->fd = open(path, (k->ro ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (k->fd < 0 && errno == ENOENT)
 		die(BAD_IMAGE, "--block %s: there is no such file: `truncate -s "
@@ -294,9 +290,11 @@ static void open_image(struct disk *k, const char *path)
 	    (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
 		die(BAD_IMAGE, "--block %s is neither a file nor a block device: "
 		    "a disk is one of them", path);
+	/* lock the file */
 	if (flock(k->fd, (k->ro ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
 		die(NO_RESOURCE, "--block %s is in use by another guest or program: "
 		    "stop that (see lsof), or give both of them ,ro", path);
+	/* measure the file */
 	size = st.st_size;
 	k->block = SECTOR;
 	if (S_ISBLK(st.st_mode) && (ioctl(k->fd, BLKGETSIZE64, &size) < 0 ||
@@ -313,6 +311,14 @@ static void open_image(struct disk *k, const char *path)
 }
 
 /* start what does the work */
+static bool start_ring(struct disk *k)
+{
+	if (io_uring_queue_init(REQUESTS, &k->ring, 0) < 0)
+		return false;
+	k->done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return k->done >= 0 && !io_uring_register_eventfd(&k->ring, k->done);
+}
+
 static bool start_thread(struct disk *k)
 {
 	pthread_t thread;
@@ -327,21 +333,13 @@ static bool start_thread(struct disk *k)
 	return !pthread_create(&thread, NULL, work, k);
 }
 
-static bool start_ring(struct disk *k)
-{
-	if (io_uring_queue_init(REQUESTS, &k->ring, 0) < 0)
-		return false;
-	k->done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return k->done >= 0 && !io_uring_register_eventfd(&k->ring, k->done);
-}
-
 static void start(struct disk *k)
 {
 	struct request *r = calloc(REQUESTS, sizeof(*r));
 
-	for (int i = 0; r && i < REQUESTS; i++, r++) {
-		r->next = k->free;
-		k->free = r;
+	for (int i = 0; r && i < REQUESTS; i++) {
+		r[i].next = k->free;
+		k->free = &r[i];
 	}
 	if (!r || (!start_ring(k) && !start_thread(k)) ||
 	    watch(k->done, POLLIN, collect, k))
@@ -350,8 +348,19 @@ static void start(struct disk *k)
 }
 
 /* add a disk */
+static bool strip(char *s, const char *word)
+{
+	size_t n = strlen(s), m = strlen(word);
+
+	if (n <= m || strcmp(s + n - m, word))
+		return false;
+	s[n - m] = 0;
+	return true;
+}
+
 void block_add(struct guest *g, const char *spec)
 {
+	/* describe the kind of device */
 	static const struct device_ops ops = {
 		.name = "block", .type = VIRTIO_ID_BLOCK, .queues = 1,
 		.config_size = sizeof(struct virtio_blk_config),
@@ -361,28 +370,27 @@ void block_add(struct guest *g, const char *spec)
 	};
 	struct disk *k = calloc(1, sizeof(*k));
 	char *path = strdup(spec);
-	struct virtio_blk_config *c;
+	bool ro, off;
 
 	if (!k || !path)
 		die(NO_RESOURCE, "no memory for a disk");
 	k->discard = true;
-	for (bool more = true; more; ) {
-		bool ro = strip(path, ",ro"), off = strip(path, ",discard=off");
-
+	do {
+		ro = strip(path, ",ro");
+		off = strip(path, ",discard=off");
 		k->ro |= ro;
 		k->discard &= !off;
-		more = ro || off;
-	}
+	} while (ro || off);
 	open_image(k, path);
 	start(k);
 	k->d = device_add(g, &ops, k);
+	/* describe the disk to its driver */
 	if (k->ro)
 		k->d->features |= 1ULL << VIRTIO_BLK_F_RO;
 	else
 		k->d->features |= 1ULL << VIRTIO_BLK_F_WRITE_ZEROES |
 			(uint64_t)k->discard << VIRTIO_BLK_F_DISCARD;
-	c = (struct virtio_blk_config *)k->d->config;
-	*c = (struct virtio_blk_config) {
+	*(struct virtio_blk_config *)k->d->config = (struct virtio_blk_config) {
 		.capacity = k->sectors, .seg_max = CHAIN_MAX - 2,
 		.blk_size = k->block,
 		.max_discard_sectors = 1 << 22, .max_discard_seg = 1,
@@ -390,6 +398,6 @@ void block_add(struct guest *g, const char *spec)
 		.max_write_zeroes_sectors = 1 << 22, .max_write_zeroes_seg = 1,
 		.write_zeroes_may_unmap = k->discard,
 	};
-	signal(SIGXFSZ, SIG_IGN);	/* a file's limit is an error, no more */
+	signal(SIGXFSZ, SIG_IGN);	/* a file's limit: an error, no death */
 	free(path);
 }

@@ -7,11 +7,12 @@
 #include <linux/virtio_ring.h>
 #include <sys/uio.h>
 
-#define VQ_MAX		256		/* entries of a queue */
-#define CHAIN_MAX	256		/* buffers of a chain */
+#define VQ_MAX		256	/* entries of a queue */
+#define CHAIN_MAX	256	/* buffers of a chain */
 
 struct device;
 
+/* a queue and a chain */
 struct vq {
 	/* As the guest sees them, from byte 0x18 of the common registers. */
 	uint16_t size, vector, ready, number;
@@ -25,14 +26,14 @@ struct vq {
 	struct device *dev;
 };
 
-/* What the device reads (out) comes first, then what it writes (in). */
 struct chain {
 	uint16_t head;
 	int nr_out, nr_in;
 	size_t out_len, in_len;
-	struct iovec iov[CHAIN_MAX];
+	struct iovec iov[CHAIN_MAX];	/* out first, then in */
 };
 
+/* a device and its functions */
 struct device_ops {
 	const char *name;
 	uint16_t type;			/* virtio 1.2, chapter 5 */
@@ -62,6 +63,12 @@ struct device {
 	uint8_t config[128];
 };
 
+static inline bool accepted(const struct device *d, int feature)
+{
+	return d->accepted >> feature & 1;
+}
+
+/* functions for devices */
 /* loop.c */
 extern pthread_mutex_t devices_lock;	/* devices, queues, the loop's table */
 extern int loop_fd;
@@ -96,10 +103,5 @@ void devices_reset(void);
 /* one file a device */
 void block_add(struct guest *g, const char *spec);
 void rng_add(struct guest *g);
-
-static inline bool accepted(const struct device *d, int feature)
-{
-	return d->accepted >> feature & 1;
-}
 
 #endif

@@ -26,7 +26,8 @@ struct options {
 	const char *kernel, *initrd, *append, *name, *console;
 	uint64_t memory;
 	bool verbose, quiet, check;
-	const char *block[31];
+	/* more fields of the options */
+	const char *block[LG_NR_DEVICES - 1];
 	int blocks;
 	bool rng;
 };

@@ -25,6 +25,7 @@ int watch(int fd, short events, void (*fn)(void *arg, short revents),
 
 	if (loop_fd < 0)
 		loop_fd = epoll_create1(EPOLL_CLOEXEC);
+	/* make the table large enough */
 	if (fd >= nr_watchers) {
 		watchers = reallocarray(watchers, fd + 1, sizeof(*watchers));
 		if (!watchers)

@@ -50,6 +50,7 @@ static void serve(struct guest *g)
 	struct pollfd p[NR_FDS] = {
 		[DONE] = { g->done, POLLIN, 0 },
 		[SENT] = { g->sent, POLLIN, 0 },
+		/* wait for devices */
 		[DEVICES] = { loop_fd, POLLIN, 0 },
 	};
 	eventfd_t count;
@@ -62,6 +63,7 @@ static void serve(struct guest *g)
 			continue;
 		if (p[SENT].revents)
 			eventfd_read(g->sent, &count);
+		/* serve devices */
 		if (p[DEVICES].revents)
 			loop_work();
 		if (console_work(p + CONSOLE))
@@ -71,6 +73,7 @@ static void serve(struct guest *g)
 	eventfd_read(g->done, &count);
 	pthread_join(g->vcpu, NULL);
 	console_flush();
+	devices_reset();
 }
 
 /* boot a guest and serve it */
@@ -93,7 +96,6 @@ static bool wants_reboot(struct guest *g)
 	if (g->run.exit != LG_EXIT_SHUTDOWN || g->run.reason != LG_REBOOT)
 		return false;
 	/* take everything down */
-	devices_reset();
 	note("the guest reboots");
 	close(g->fd);
 	domain_free(&g->dom);
@@ -116,6 +118,7 @@ int main(int argc, char **argv)
 	if (opt.verbose)
 		options_print(&opt);
 	options_check_memory(&opt);
+	devices_open(&g);
 	close(device_open());
 	catch_signals();
 	if (opt.name)
@@ -124,7 +127,6 @@ int main(int argc, char **argv)
 	g.sent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	g.done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	console_open(opt.console);
-	devices_open(&g);
 	do
 		boot(&g);
 	while (wants_reboot(&g));

@@ -21,6 +21,7 @@ static const char usage[] =
 "  -i, --initrd FILE    initial RAM disk\n"
 "  -a, --append TEXT    more words for the guest kernel's command line\n"
 "  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
+/* more lines of help */
 "  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
 "      --rng            random numbers from the host, for the guest\n"
 "      --console WHERE  stdio, pty, file=FILE or unix=SOCKET (default stdio)\n"
@@ -41,9 +42,10 @@ static const struct option longs[] = {
 	{ "append",	required_argument, NULL, 'a' },
 	{ "memory",	required_argument, NULL, 'm' },
 	{ "console",	required_argument, NULL, 'C' },
-	{ "name",	required_argument, NULL, 'N' },
+	/* more long options */
 	{ "block",	required_argument, NULL, 'd' },
 	{ "rng",	no_argument, NULL, 'r' },
+	{ "name",	required_argument, NULL, 'N' },
 	{ "check",	no_argument, NULL, 'c' },
 	{ "verbose",	no_argument, NULL, 'v' },
 	{ "quiet",	no_argument, NULL, 'q' },
@@ -139,14 +141,6 @@ static _Noreturn void answer(int c)
 	exit(OK);
 }
 
-static void block_option(struct options *opt, const char *spec)
-{
-	if (opt->blocks == sizeof(opt->block) / sizeof(*opt->block))
-		die(BAD_USAGE, "--block %s: a guest has at most %d devices",
-		    spec, opt->blocks);
-	opt->block[opt->blocks++] = spec;
-}
-
 void options_parse(struct options *opt, int argc, char **argv)
 {
 	/* tables of the options' places */
@@ -157,19 +151,23 @@ void options_parse(struct options *opt, int argc, char **argv)
 	};
 	bool *flag[128] = {
 		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
-		['r'] = &opt->rng,
 	};
+	flag['r'] = &opt->rng;
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:d:vqhV", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
 			*flag[c] = true;
+		/* take other options */
+		else if (c == 'd' && opt->blocks < LG_NR_DEVICES - 1)
+			opt->block[opt->blocks++] = optarg;
 		else if (c == 'd')
-			block_option(opt, optarg);
+			die(BAD_USAGE, "--block %s: a guest has at most %d devices",
+			    optarg, opt->blocks);
 		else
 			answer(c);
 	/* check the options' values */
@@ -220,6 +218,11 @@ void options_print(const struct options *opt)
 	print_quoted("console", opt->console);
 	if (opt->name)
 		print_quoted("name", opt->name);
+	/* print other options */
+	for (int i = 0; i < opt->blocks; i++)
+		print_quoted("block", opt->block[i]);
+	if (opt->rng)
+		fputs(" --rng", stderr);
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");
 }
 

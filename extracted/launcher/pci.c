@@ -11,11 +11,11 @@
 
 #include "launcher.h"
 
+/* the bus */
 #define ALWAYS	(1ULL << VIRTIO_F_VERSION_1 | \
 		 1ULL << VIRTIO_RING_F_INDIRECT_DESC | \
 		 1ULL << VIRTIO_RING_F_EVENT_IDX)
 
-/* the bus */
 static struct function {
 	uint8_t space[256];	/* configuration space */
 	bool sizing;		/* all ones were written to the BAR */
@@ -39,10 +39,12 @@ static void put_ids(uint8_t *space, uint32_t ids, uint32_t class)
 /* Where the capabilities stand; each leads to the next. */
 enum { CAP_COMMON = 0x40, CAP_NOTIFY = 0x50, CAP_ISR = 0x64,
        CAP_DEVICE = 0x74, CAP_WINDOW = 0x84 };
-#define WINDOW(field)	(CAP_WINDOW + offsetof(struct virtio_pci_cfg_cap, field))
+#define WINDOW(field)	\
+	(CAP_WINDOW + offsetof(struct virtio_pci_cfg_cap, field))
 
 static void put_capabilities(uint8_t *space)
 {
+	/* list the capabilities */
 	static const struct virtio_pci_cap caps[] = {
 		{ PCI_CAP_ID_VNDR, CAP_NOTIFY, 16, VIRTIO_PCI_CAP_COMMON_CFG,
 		  .offset = 0, .length = sizeof(struct virtio_pci_common_cfg) },
@@ -62,59 +64,6 @@ static void put_capabilities(uint8_t *space)
 	put(space, CAP_NOTIFY + sizeof(*caps), 2, 4);	/* the multiplier */
 	put(space, PCI_CAPABILITY_LIST, CAP_COMMON, 1);
 	put(space, PCI_STATUS, PCI_STATUS_CAP_LIST, 2);
-}
-
-/* add a device */
-static void device_init(struct device *d);
-
-static struct function *next_function(void)
-{
-	if (!nr_functions)		/* Red Hat's host bridge; class 0600 */
-		put_ids(bus[nr_functions++].space, 0x00081b36, 0x060000);
-	if (nr_functions == LG_NR_DEVICES)
-		die(BAD_USAGE, "a guest has at most %d devices",
-		    LG_NR_DEVICES - 1);
-	return &bus[nr_functions++];
-}
-
-static void kicked(void *arg, short revents)
-{
-	struct vq *q = arg;
-	struct device *d = q->dev;
-	eventfd_t count;
-
-	eventfd_read(q->kick, &count);
-	if (q->ready && d->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		d->ops->kick(d, q - d->vq);
-}
-
-struct device *device_add(struct guest *g, const struct device_ops *ops,
-			  void *priv)
-{
-	struct function *f = next_function();
-	struct device *d = calloc(1, sizeof(*d));
-
-	if (!d)
-		die(NO_RESOURCE, "no memory for the device %s", ops->name);
-	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus,
-			       .features = ops->features | ALWAYS };
-	device_init(d);
-	for (int i = 0; i < ops->queues; i++) {
-		struct vq *q = &d->vq[i];
-
-		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
-			die(NO_RESOURCE, "no file descriptor for the device "
-			    "%s (%s): see ulimit -n", ops->name,
-			    strerror(errno));
-	}
-	f->d = d;
-	put_ids(f->space, (0x1040 + ops->type) << 16 | 0x1af4, 0xff0000);
-	put(f->space, PCI_SUBSYSTEM_VENDOR_ID, 0x1af4, 2);
-	put(f->space, PCI_INTERRUPT_LINE, LG_PIRQ(d->n) | 1 << 8, 2);
-	put(f->space, PCI_BASE_ADDRESS_0, LG_BAR(d->n) | 1, 4);
-	put_capabilities(f->space);
-	return d;
 }
 
 /* interrupt the guest */
@@ -177,6 +126,59 @@ void devices_reset(void)
 	pthread_mutex_unlock(&devices_lock);
 }
 
+/* add a device */
+static struct function *next_function(void)
+{
+	if (!nr_functions)
+		put_ids(bus[nr_functions++].space, 0x00081b36, 0x060000);
+	if (nr_functions == LG_NR_DEVICES)
+		die(BAD_USAGE, "a guest has at most %d devices",
+		    LG_NR_DEVICES - 1);
+	return &bus[nr_functions++];
+}
+
+static void kicked(void *arg, short revents)
+{
+	struct vq *q = arg;
+	struct device *d = q->dev;
+	eventfd_t count;
+
+	eventfd_read(q->kick, &count);
+	if (q->ready && d->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		d->ops->kick(d, q - d->vq);
+}
+
+struct device *device_add(struct guest *g, const struct device_ops *ops,
+			  void *priv)
+{
+	struct function *f = next_function();
+	struct device *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		die(NO_RESOURCE, "no memory for the device %s", ops->name);
+	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus,
+			       .features = ops->features | ALWAYS };
+	device_init(d);
+	/* hang a bell on each queue */
+	for (int i = 0; i < ops->queues; i++) {
+		struct vq *q = &d->vq[i];
+
+		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
+			die(NO_RESOURCE, "no file descriptor for the device "
+			    "%s (%s): see ulimit -n", ops->name,
+			    strerror(errno));
+	}
+	f->d = d;
+	/* describe the function on the bus */
+	put_ids(f->space, (0x1040 + ops->type) << 16 | 0x1af4, 0xff0000);
+	put(f->space, PCI_SUBSYSTEM_VENDOR_ID, 0x1af4, 2);
+	put(f->space, PCI_INTERRUPT_LINE, LG_PIRQ(d->n) | 1 << 8, 2);
+	put(f->space, PCI_BASE_ADDRESS_0, LG_BAR(d->n) | 1, 4);
+	put_capabilities(f->space);
+	return d;
+}
+
 /* set a device's status */
 static void set_status(struct device *d, uint8_t status)
 {
@@ -186,11 +188,14 @@ static void set_status(struct device *d, uint8_t status)
 		device_reset(d);
 		return;
 	}
+	/* agree on the features, or not */
 	if (new & VIRTIO_CONFIG_S_FEATURES_OK &&
 	    (d->accepted & ~d->features || !accepted(d, VIRTIO_F_VERSION_1)))
 		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
-	d->status = status | (d->status & VIRTIO_CONFIG_S_NEEDS_RESET);
-	if (!(new & VIRTIO_CONFIG_S_DRIVER_OK))
+	d->status |= status;		/* a reset alone takes bits away */
+	if (!(d->status & VIRTIO_CONFIG_S_FEATURES_OK))
+		d->status &= ~VIRTIO_CONFIG_S_DRIVER_OK;
+	if (!(new & d->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
 	if (d->ops->ready)
 		d->ops->ready(d);
@@ -198,7 +203,6 @@ static void set_status(struct device *d, uint8_t status)
 		eventfd_write(d->vq[i].kick, 1);
 }
 
-/* write a common register */
 static void select_features(struct device *d)
 {
 	bool offered = d->feature_select < 2, taken = d->driver_select < 2;
@@ -216,6 +220,23 @@ static void accept_features(struct device *d, uint32_t bits)
 			      (uint64_t)bits << shift;
 }
 
+/* write a queue's registers */
+static void write_queue(struct vq *q, unsigned int at, unsigned int size,
+			uint32_t value)
+{
+	const char *why = NULL;
+
+	memcpy((uint8_t *)q + at, &value, size);
+	q->vector = VIRTIO_MSI_NO_VECTOR;
+	if (q->ready)
+		why = vq_enable(q);
+	if (!why)
+		return;
+	q->ready = 0;
+	device_broken(q->dev, "queue %d has %s", (int)(q - q->dev->vq), why);
+}
+
+/* serve the common registers */
 static void write_common(struct device *d, unsigned int at, uint32_t value)
 {
 	switch (at) {
@@ -237,30 +258,36 @@ static void write_common(struct device *d, unsigned int at, uint32_t value)
 	select_features(d);
 }
 
-/* serve the common registers */
 #define QUEUE	VIRTIO_PCI_COMMON_Q_SIZE	/* the selected queue's begin */
 
 static void common(struct device *d, unsigned int at, unsigned int size,
 		   bool write, uint32_t *value)
 {
-	struct vq *q = &d->vq[d->queue_select];
-	const char *why;
+	struct vq *q = d->vq;
 
+	if (d->queue_select < d->nr_queues)
+		q += d->queue_select;
+	else if (at >= QUEUE)
+		return;
 	if (at < QUEUE && write)
 		write_common(d, at, *value);
 	else if (at < QUEUE && at + size <= QUEUE)
 		memcpy(value, (uint8_t *)d + at, size);
-	else if (d->queue_select < d->nr_queues && !write)
+	else if (at >= QUEUE && !write)
 		memcpy(value, (uint8_t *)q + at - QUEUE, size);
-	else if (d->queue_select < d->nr_queues && !q->ready &&
-		 at != VIRTIO_PCI_COMMON_Q_NOFF) {
-		memcpy((uint8_t *)q + at - QUEUE, value, size);
-		why = q->ready ? vq_enable(q) : NULL;
-		q->vector = VIRTIO_MSI_NO_VECTOR;
-		if (!why)
-			return;
-		q->ready = 0;
-		device_broken(d, "queue %d has %s", q->number, why);
+	else if (at >= QUEUE && !q->ready && at != VIRTIO_PCI_COMMON_Q_NOFF)
+		write_queue(q, at - QUEUE, size, *value);
+}
+
+/* serve a device's own registers */
+static void device_config(struct device *d, unsigned int at,
+			  unsigned int size, bool write, uint32_t *value)
+{
+	if (!write) {
+		memcpy(value, d->config + at, size);
+	} else if (d->ops->config_written) {
+		memcpy(d->config + at, value, size);
+		d->ops->config_written(d, at);
 	}
 }
 
@@ -275,21 +302,16 @@ static void bar(struct device *d, unsigned int at, unsigned int size,
 		*value = 0;
 	if (at + size <= sizeof(struct virtio_pci_common_cfg))
 		common(d, at, size, write, value);
-	else if (at == LG_BAR_ISR && !write)
+	else if (at >= LG_BAR_CONFIG) {
+		if (config + size <= d->ops->config_size)
+			device_config(d, config, size, write, value);
+	} else if (at == LG_BAR_ISR && !write)
 		*value = ioctl(d->g->fd, LG_IRQ, d->n);
-	else if (at >= LG_BAR_CONFIG && config + size > d->ops->config_size)
-		return;
-	else if (at >= LG_BAR_CONFIG && !write)
-		memcpy(value, d->config + config, size);
-	else if (at >= LG_BAR_CONFIG && d->ops->config_written) {
-		memcpy(d->config + config, value, size);
-		d->ops->config_written(d, config);
-	} else if (at >= LG_BAR_NOTIFY && write && queue < d->nr_queues)
+	else if (at >= LG_BAR_NOTIFY && write && queue < d->nr_queues)
 		eventfd_write(d->vq[queue].kick, 1);
 }
 
 /* serve the configuration space */
-/* The window: a driver that cannot reach the ports goes through here. */
 static void window(struct function *f, bool write, uint32_t *value)
 {
 	uint32_t at, length;
@@ -304,7 +326,7 @@ static void window(struct function *f, bool write, uint32_t *value)
 static void config_write(struct function *f, unsigned int at,
 			 unsigned int size, uint32_t value)
 {
-	if (at >= WINDOW(pci_cfg_data) && at < WINDOW(pci_cfg_data) + 4)
+	if (at == WINDOW(pci_cfg_data))
 		window(f, true, &value);
 	else if (at == PCI_COMMAND)
 		put(f->space, at, value & 0x407, 2);
@@ -368,6 +390,7 @@ void device_io(struct lg_run *run)
 /* make and connect the devices */
 void devices_open(struct guest *g)
 {
+	/* make the devices */
 	for (int i = 0; i < g->opt->blocks; i++)
 		block_add(g, g->opt->block[i]);
 	if (g->opt->rng)

@@ -13,20 +13,19 @@ static void kick(struct device *d, int queue)
 	int n;
 
 	for (n = 0; n < 16 && vq_pop(q, &c); n++) {
-		ssize_t got = 0;
+		struct iovec *in = c.iov + c.nr_out;
+		uint8_t bytes[256];
 
-		/* Up to 256 bytes are never interrupted: getrandom(2). */
-		if (c.nr_in)
-			got = getrandom(c.iov[c.nr_out].iov_base,
-				c.iov[c.nr_out].iov_len < 256 ?
-				c.iov[c.nr_out].iov_len : 256, 0);
-		vq_push(q, c.head, got > 0 ? got : 0);
+		if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+			c.nr_in = 0;
+		vq_push(q, c.head, iov_write(&in, &c.nr_in, bytes, 256));
 	}
 	vq_interrupt(q);
 	if (n == 16)
 		eventfd_write(q->kick, 1);
 }
 
+/* add an entropy device */
 static void reset(struct device *d)
 {
 }

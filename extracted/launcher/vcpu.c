@@ -62,6 +62,7 @@ static void *run_vcpu(void *arg)
 		r = ioctl(g->fd, LG_RUN, &g->run);
 		if (r == 0 && g->run.exit == LG_EXIT_CONSOLE)
 			console_text(g->run.message, g->run.length);
+		/* answer a device's ports */
 		if (r == 0 && g->run.exit == LG_EXIT_IO) {
 			device_io(&g->run);
 			g->run.exit = LG_EXIT_NONE;

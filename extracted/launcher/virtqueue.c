@@ -74,6 +74,7 @@ static const char *follow(struct vq *q, struct chain *c,
 		p = guest_at(q->dev->g, d.addr, d.len);
 		if (!p)
 			return "a buffer outside the guest's memory";
+		/* go on in an indirect table */
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (nested || d.flags & VRING_DESC_F_NEXT ||
 			    !d.len || d.len % sizeof(d) ||
@@ -81,6 +82,7 @@ static const char *follow(struct vq *q, struct chain *c,
 				return "a bad indirect table";
 			return follow(q, c, p, d.len / sizeof(d), 0, true);
 		}
+		/* add a buffer to the chain */
 		if (c->nr_out + c->nr_in == CHAIN_MAX)
 			return "a chain that is too long";
 		c->iov[c->nr_out + c->nr_in] = (struct iovec) { p, d.len };
@@ -156,11 +158,13 @@ static size_t move(struct iovec **v, int *n, uint8_t *here, size_t len, bool in)
 		uint8_t *there = (*v)->iov_base;
 		size_t k = (*v)->iov_len;
 
+		/* move bytes of one buffer */
 		if (k > len - done)
 			k = len - done;
-		if (here)
-			memcpy(in ? there : here + done,
-			       in ? here + done : there, k);
+		if (here && in)
+			memcpy(there, here + done, k);
+		else if (here)
+			memcpy(here + done, there, k);
 		done += k;
 		(*v)->iov_base = there + k;
 		(*v)->iov_len -= k;

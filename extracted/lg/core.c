@@ -141,6 +141,7 @@ static void vm_free(struct lg_vm *vm)
 		lg_vcpu_free(vm->vcpu);
 	}
 	lg_event_free(vm);
+	/* let the devices go */
 	lg_device_free(vm);
 	lg_shadow_free(vm);
 	lg_memory_free(vm);
@@ -229,6 +230,7 @@ static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 	run = kzalloc(sizeof(*run), GFP_KERNEL_ACCOUNT);
 	if (!run)
 		goto out;
+	/* take what a device answered */
 	if (v->port_read && !get_user(run->value, &arg->value))
 		lg_device_answer(v, run->value);
 	err = lg_run(v, run);
@@ -247,7 +249,6 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void __user *p = (void __user *)arg;
 	struct lg_notify n;
 	struct lg_stats st;
-	struct lg_kick k;
 	long err;
 
 	switch (cmd) {
@@ -270,10 +271,13 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (copy_from_user(&n, p, sizeof(n)))
 			return -EFAULT;
 		return lg_event_notify(vm, n.port, n.fd);
-	case LG_KICK:
+	case LG_KICK: {
+		struct lg_kick k;
+
 		if (copy_from_user(&k, p, sizeof(k)))
 			return -EFAULT;
 		return lg_device_kick(vm, &k);
+	}
 	case LG_IRQ:
 		return lg_device_irq(vm, arg);
 	/* tell of module and guest */

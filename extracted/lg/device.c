@@ -35,6 +35,7 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 	struct lg_run *run = v->run;
 
 	if (port >> 13 == LG_BAR(0) >> 13) {
+		/* see to bell and status at once */
 		if (out && at >= LG_BAR_NOTIFY && at < LG_BAR_CONFIG) {
 			ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
 			return true;
@@ -46,6 +47,7 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 	} else if (port >> 3 != 0xcf8 >> 3) {
 		return false;
 	}
+	/* end the run for the launcher */
 	run->exit = LG_EXIT_IO;
 	run->port = port;
 	run->size = size;

@@ -303,6 +303,7 @@ static void port_io(struct lg_vcpu *v, u8 op, u8 imm, bool small)
 	u16 port = op & 8 ? d->rdx : imm;
 	u64 val = port == 0x42 ? 0 : ~0ULL;
 
+	/* leave a device's port to its device */
 	if (lg_device_io(v, port, op & 2, !(op & 1) ? 1 : small ? 2 : 4))
 		return;
 	if (op & 2)

@@ -107,7 +107,23 @@ static long bind_virq(struct lg_vcpu *v, struct evtchn_bind_virq *b)
 	return 0;
 }
 
-/* bind a device's interrupt */
+/* close a port */
+static long close_port(struct lg_vcpu *v, unsigned int port)
+{
+	struct lg_port *p = &v->vm->ports[port];
+
+	if (p->type == EVTCHNSTAT_closed)
+		return -EINVAL;
+	if (p->type == EVTCHNSTAT_virq)
+		v->virq_port[p->virq] = 0;
+	/* close a device's port */
+	if (p->type == EVTCHNSTAT_pirq)
+		v->vm->pirq_port[p->virq] = 0;
+	p->type = EVTCHNSTAT_closed;
+	clear_bit(port, (unsigned long *)v->vm->shared->evtchn_pending);
+	return 0;
+}
+
 static long bind_pirq(struct lg_vm *vm, struct evtchn_bind_pirq *b)
 {
 	u32 n = b->pirq - LG_PIRQ(0);
@@ -122,22 +138,6 @@ static long bind_pirq(struct lg_vm *vm, struct evtchn_bind_pirq *b)
 		return port;
 	b->port = port;
 	WRITE_ONCE(vm->pirq_port[n], port);
-	return 0;
-}
-
-/* close a port */
-static long close_port(struct lg_vcpu *v, unsigned int port)
-{
-	struct lg_port *p = &v->vm->ports[port];
-
-	if (p->type == EVTCHNSTAT_closed)
-		return -EINVAL;
-	if (p->type == EVTCHNSTAT_virq)
-		v->virq_port[p->virq] = 0;
-	if (p->type == EVTCHNSTAT_pirq)
-		v->vm->pirq_port[p->virq] = 0;
-	p->type = EVTCHNSTAT_closed;
-	clear_bit(port, (unsigned long *)v->vm->shared->evtchn_pending);
 	return 0;
 }
 
@@ -183,6 +183,7 @@ union event_arg {
 	struct evtchn_alloc_unbound unbound;
 	struct evtchn_bind_vcpu vcpu;
 	struct evtchn_status status;
+	/* arguments of event calls for devices */
 	struct evtchn_bind_pirq pirq;
 	evtchn_port_t port;		/* close, send, unmask */
 };
@@ -201,6 +202,7 @@ static size_t arg_size(unsigned int op)
 		return sizeof(struct evtchn_bind_vcpu);
 	case EVTCHNOP_status:
 		return sizeof(struct evtchn_status);
+	/* sizes of arguments for devices */
 	case EVTCHNOP_bind_pirq:
 		return sizeof(struct evtchn_bind_pirq);
 	case EVTCHNOP_close:
@@ -233,9 +235,9 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 		got = claim(vm, EVTCHNSTAT_unbound, 0);
 		a->unbound.port = got;
 		return min(got, 0);
-	case EVTCHNOP_bind_pirq:
-		return bind_pirq(vm, &a->pirq);
 	}
+	if (op == EVTCHNOP_bind_pirq)
+		return bind_pirq(vm, &a->pirq);
 	if (port >= LG_NR_PORTS)
 		return -EINVAL;
 	/* act on a port */

@@ -450,6 +450,7 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 	case __HYPERVISOR_event_channel_op:
 		return lg_event_op(v, a[0], a[1]);
 	case __HYPERVISOR_physdev_op:
+		/* answer about a device's interrupt */
 		if (a[0] == PHYSDEVOP_irq_status_query || a[0] == PHYSDEVOP_eoi)
 			return lg_pirq_op(v, a[0], a[1]);
 		return physdev_op(a[0]);

@@ -105,11 +105,11 @@ struct lg_vm {
 
 	u64 tsc_start;			/* TSC of guest time 0 */
 	struct lg_stats stats;
-	struct lg_vcpu *vcpu;		/* set once, at the end of creation */
 
 	atomic_t isr[LG_NR_DEVICES];	/* what each device asks for */
 	u16 pirq_port[LG_NR_DEVICES];	/* 0: not bound; event_lock */
 	struct eventfd_ctx *kick[LG_NR_DEVICES][LG_NR_QUEUES];
+	struct lg_vcpu *vcpu;		/* set once, at the end of creation */
 };
 
 /* a vCPU */
@@ -148,9 +148,9 @@ struct lg_vcpu {
 	u16 virq_port[NR_VIRQS];	/* 0: not bound */
 	struct hrtimer timer;
 	bool timer_fired;
+	u8 port_read;			/* bytes that an IN waits for */
 
 	struct lg_run *run;		/* where this run's end is described */
-	u8 port_read;			/* bytes that an IN waits for */
 };
 
 /* prototypes of the module */
@@ -253,6 +253,12 @@ u64 lg_clock_now(struct lg_vm *vm);
 int lg_timer_set(struct lg_vcpu *v, u64 when);
 void lg_timer_stop(struct lg_vcpu *v);
 
+/* switcher.S */
+extern const char lg_switcher[], lg_switcher_end[];
+extern const u64 lg_off_enter, lg_off_syscall64, lg_off_syscall32;
+void lg_enter(void *block, void *entry);
+void lg_raise(unsigned long vector);
+
 /* device.c */
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size);
 void lg_device_answer(struct lg_vcpu *v, u32 value);
@@ -260,11 +266,5 @@ long lg_device_irq(struct lg_vm *vm, unsigned long arg);
 int lg_device_kick(struct lg_vm *vm, const struct lg_kick *k);
 void lg_device_free(struct lg_vm *vm);
 long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
-
-/* switcher.S */
-extern const char lg_switcher[], lg_switcher_end[];
-extern const u64 lg_off_enter, lg_off_syscall64, lg_off_syscall32;
-void lg_enter(void *block, void *entry);
-void lg_raise(unsigned long vector);
 
 #endif
