@@ -831,8 +831,17 @@ static void dev_queue_size(void)
 			kick(q == 2 ? dev.work : 0);
 			kick(0);
 		}
+	/* two registers at once, the second one read-only */
 	begin(F_VERSION_1);
-	for (i = 0; i < 2000; i++) {		/* queues there are not */
+	select(0);
+	for (i = 25; i < 32; i++)
+		for (q = 0; q < 20; q++)
+			out(dev.common + i, 1 << q % 3, rnd() | 0x40004000);
+	if (in(dev.common + QUEUE_NOTIFY_OFF, 2))
+		wrong("queue_notify_off was written", i);
+	/* queues there are not */
+	begin(F_VERSION_1);
+	for (i = 0; i < 2000; i++) {
 		out(dev.common + QUEUE_SELECT, 2, rnd());
 		if (in(dev.common + QUEUE_SELECT, 2) >=
 		    in(dev.common + NUM_QUEUES, 2)) {
