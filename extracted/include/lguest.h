@@ -99,20 +99,11 @@ struct lg_notify {
 	__s32 fd;		/* -1 takes it away */
 };
 
-/* LG_INFO: what the module says of itself and the host. */
-struct lg_info {
-	__u32 api;
-	__u32 guests;		/* running now */
-	__u32 levels;		/* of the host's page tables: 4 or 5 */
-	__u32 pti;		/* 1: page table isolation on */
-	char version[32];
-};
-
 #define LG_CREATE	_IOW('L', 0, struct lg_create)
 #define LG_RUN		_IOWR('L', 1, struct lg_run)
 #define LG_EVENT	_IO('L', 2)		/* arg: raise this port */
 #define LG_NOTIFY	_IOW('L', 3, struct lg_notify)
-#define LG_INFO		_IOR('L', 4, struct lg_info)
+#define LG_INFO		_IO('L', 4)		/* answers LG_API */
 #define LG_STATS	_IOR('L', 5, struct lg_stats)
 
 /* LG_STATS: counts since the guest was created. */

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#define _GNU_SOURCE
 /* headers of the disk */
 #include <errno.h>
 #include <fcntl.h>

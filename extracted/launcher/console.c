@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
+/* further headers of the console */
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "launcher.h"
 #include "xen.h"
 
 /* the console's state */
 static struct {
-	enum { STDIO, PTY, LOG, SOCKET } kind;
-	int in, out, listener;
-	bool raw;		/* the terminal is in raw mode */
+	int in, out;
+	bool terminal;		/* it is our own terminal, */
+	bool raw;		/* and that is in raw mode */
 	bool escape;		/* the last key was Ctrl-A */
 	struct termios saved;
-	const char *path;	/* of the socket */
 	struct xencons *ring;
 	uint32_t in_prod, out_cons;
-} con = { .in = -1, .out = -1, .listener = -1 };
+	/* further state of the console */
+	bool pty;
+	const char *path;	/* of the socket */
+	int listener;
+} con = { .in = -1, .out = -1 };
 
 /* switch the terminal to raw and back */
 void console_restore(void)
@@ -37,7 +40,7 @@ void console_raw(void)
 {
 	struct termios t;
 
-	if (con.kind != STDIO || !isatty(0) || tcgetattr(0, &con.saved) < 0)
+	if (!con.terminal || tcgetattr(0, &con.saved) < 0)
 		return;
 	t = con.saved;
 	cfmakeraw(&t);
@@ -47,20 +50,29 @@ void console_raw(void)
 /* open each kind of console */
 static void open_stdio(void)
 {
-	con.kind = STDIO;
 	con.in = 0;
 	con.out = 1;
-	if (isatty(0))
+	con.terminal = isatty(0);
+	if (con.terminal)
 		note("Ctrl-A x ends the guest");
 	console_raw();
 }
 
+static void open_log(const char *path)
+{
+	con.out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (con.out < 0)
+		die(NO_RESOURCE, "cannot write the console to %s: %s", path,
+		    strerror(errno));
+}
+
+/* further ways to open a console */
 static void open_pty(void)
 {
 	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	struct termios t;
 
-	con.kind = PTY;
+	con.pty = true;
 	if (fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0)
 		die(NO_RESOURCE, "cannot make a pty for --console pty: %s",
 		    strerror(errno));
@@ -74,22 +86,12 @@ static void open_pty(void)
 	note("the console is %s", ptsname(fd));
 }
 
-static void open_log(const char *path)
-{
-	con.kind = LOG;
-	con.out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (con.out < 0)
-		die(NO_RESOURCE, "cannot write the console to %s: %s", path,
-		    strerror(errno));
-}
-
 static void open_socket(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct stat st;
 
-	con.kind = SOCKET;
 	if (strlen(path) >= sizeof(a.sun_path))
 		die(BAD_USAGE, "--console unix=%s: a socket's path has less "
 		    "than %zu bytes", path, sizeof(a.sun_path));
@@ -107,10 +109,11 @@ static void open_socket(const char *path)
 
 void console_open(const char *spec)
 {
-	if (!strcmp(spec, "pty"))
-		open_pty();
-	else if (!strncmp(spec, "file=", 5))
+	if (!strncmp(spec, "file=", 5))
 		open_log(spec + 5);
+	/* further kinds of console */
+	else if (!strcmp(spec, "pty"))
+		open_pty();
 	else if (!strncmp(spec, "unix=", 5))
 		open_socket(spec + 5);
 	else
@@ -120,6 +123,7 @@ void console_open(const char *spec)
 void console_close(void)
 {
 	console_restore();
+	/* left-overs of further consoles */
 	if (con.path)
 		unlink(con.path);
 	con.path = NULL;
@@ -152,9 +156,10 @@ static uint32_t room_for_input(void)
 /* say what the console waits for */
 static bool listening(void)
 {
+	/* listeners to further consoles */
 	struct pollfd p = { .fd = con.out };
 
-	if (con.kind == PTY)
+	if (con.pty)
 		return poll(&p, 1, 0) >= 0 && !(p.revents & POLLHUP);
 	return con.out >= 0;
 }
@@ -164,26 +169,32 @@ int console_poll(struct pollfd p[3])
 	bool open = listening();
 
 	/* begin with nothing to wait for */
-	p[0] = (struct pollfd) { con.listener, POLLIN, 0 };
+	p[0] = (struct pollfd) { -1, POLLIN, 0 };
 	p[1] = (struct pollfd) { -1, POLLIN, 0 };
 	p[2] = (struct pollfd) { -1, POLLOUT, 0 };
-	if (open)
-		p[0].fd = -1;
 	if (open && room_for_input() > 1)
 		p[1].fd = con.in;
 	if (open && to_print())
 		p[2].fd = con.out;
-	return con.kind == PTY && !open ? 1000 : -1;
+	/* waits for further consoles */
+	if (con.path && !open)
+		p[0].fd = con.listener;
+	if (con.pty && !open)
+		return 1000;
+	return -1;
 }
 
 /* print the guest's output */
 static void hang_up(void)
 {
-	if (con.kind != SOCKET)
-		die(NO_RESOURCE, "cannot write the console's output: %s",
-		    strerror(errno));
-	close(con.out);
-	con.in = con.out = -1;
+	/* hang-ups of further consoles */
+	if (con.path) {
+		close(con.out);
+		con.in = con.out = -1;
+		return;
+	}
+	die(NO_RESOURCE, "cannot write the console's output: %s",
+	    strerror(errno));
 }
 
 static void print(void)
@@ -240,9 +251,12 @@ static bool read_input(void)
 	/* look for the end of input */
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	if (n <= 0 && con.kind == SOCKET)
+	/* ends of input of further consoles */
+	if (n <= 0 && con.path)
 		hang_up();
-	else if (n <= 0 && con.kind == STDIO)
+	if (n <= 0 && con.pty)
+		return false;
+	if (n <= 0)
 		con.in = -1;
 	for (ssize_t i = 0; i < n; i++)
 		type(keys[i]);
@@ -253,6 +267,7 @@ static bool read_input(void)
 /* do the console's work */
 bool console_work(const struct pollfd p[3])
 {
+	/* clients of further consoles */
 	if (p[0].fd >= 0 && p[0].revents)
 		con.in = con.out = accept4(con.listener, NULL, NULL,
 					   SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -102,6 +102,7 @@ void devices_reset(void);
 
 /* one file a device */
 void block_add(struct guest *g, const char *spec);
+void net_add(struct guest *g, const char *spec);
 void rng_add(struct guest *g);
 
 #endif

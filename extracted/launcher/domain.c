@@ -182,7 +182,7 @@ static void fill_hypercall_page(uint8_t *stub)
 	}
 }
 
-/* load kernel and initrd */
+/* load the kernel */
 static void load_kernel(struct domain *d, const struct image *img)
 {
 	GElf_Phdr ph;
@@ -192,14 +192,6 @@ static void load_kernel(struct domain *d, const struct image *img)
 			memcpy(d->mem + ph.p_paddr -
 			       img->note[NOTE_PADDR_OFFSET],
 			       img->elf.data + ph.p_offset, ph.p_filesz);
-}
-
-static void load_initrd(struct domain *d, const struct layout *l,
-			struct file *initrd)
-{
-	if (initrd->size)
-		memcpy(frame_at(d, l->initrd), initrd->data, initrd->size);
-	file_unmap(initrd);
 }
 
 /* fill the start information */
@@ -256,7 +248,9 @@ void domain_build(struct domain *d, const struct options *opt,
 	/* fill the memory */
 	memory_create(d, opt->memory);
 	load_kernel(d, img);
-	load_initrd(d, &l, &initrd);
+	if (initrd.size)
+		memcpy(frame_at(d, l.initrd), initrd.data, initrd.size);
+	file_unmap(&initrd);
 	p2m = frame_at(d, l.p2m);
 	for (uint64_t pfn = 0; pfn < d->frames; pfn++)
 		p2m[pfn] = pfn;

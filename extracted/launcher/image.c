@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <archive.h>
 #include <asm/bootparam.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
-#include <lz4.h>
-#include <lzma.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include "launcher.h"
 
@@ -45,128 +42,54 @@ void file_unmap(struct file *f)
 	f->data = NULL;
 }
 
-/* unpack each format */
-struct packed {
-	const uint8_t *in;
-	size_t in_size;
-	uint8_t *out;
-	size_t out_size;
-};
-
-static bool unpack_gzip(struct packed *p)
+/* unpack a kernel */
+static struct archive *unpacker(const uint8_t *in, size_t size)
 {
-	z_stream z = {
-		.next_in = (Bytef *)p->in, .avail_in = p->in_size,
-		.next_out = p->out, .avail_out = p->out_size,
-	};
-	bool ok = inflateInit2(&z, 15 + 16) == Z_OK &&
-		inflate(&z, Z_FINISH) == Z_STREAM_END &&
-		z.total_out == p->out_size;
+	struct archive *a = archive_read_new();
 
-	inflateEnd(&z);
-	return ok;
-}
-
-static bool unpack_xz(struct packed *p)
-{
-	lzma_stream s = LZMA_STREAM_INIT;
-	bool ok;
-
-	s.next_in = p->in;
-	s.avail_in = p->in_size;
-	s.next_out = p->out;
-	s.avail_out = p->out_size;
-	ok = lzma_auto_decoder(&s, 256 * MiB, 0) == LZMA_OK &&
-		lzma_code(&s, LZMA_FINISH) == LZMA_STREAM_END &&
-		s.total_out == p->out_size;
-	lzma_end(&s);
-	return ok;
-}
-
-static bool unpack_zstd(struct packed *p)
-{
-	size_t frame = ZSTD_findFrameCompressedSize(p->in, p->in_size);
-
-	return !ZSTD_isError(frame) &&
-		ZSTD_decompress(p->out, p->out_size, p->in, frame) ==
-		p->out_size;
-}
-
-#define LZ4_BLOCK	(8 * MiB)
-
-static bool unpack_lz4(struct packed *p)
-{
-	size_t in = 4, out = 0;
-	uint32_t block;
-
-	while (out < p->out_size) {
-		size_t room = p->out_size - out;
-		int n;
-
-		/* read the length of the next block */
-		if (p->in_size - in < sizeof(block))
-			return false;
-		memcpy(&block, p->in + in, sizeof(block));
-		in += sizeof(block);
-		if (block > p->in_size - in || block > INT32_MAX)
-			return false;
-		n = LZ4_decompress_safe((const char *)p->in + in,
-					(char *)p->out + out, block,
-					room < LZ4_BLOCK ? room : LZ4_BLOCK);
-		if (n <= 0)
-			return false;
-		in += block;
-		out += n;
-	}
-	return true;
-}
-
-/* find the format and unpack */
-static const struct format {
-	const char *name, *magic;
-	size_t length;
-	bool (*unpack)(struct packed *p);
-} formats[] = {
-	{ "gzip", "\x1f\x8b", 2, unpack_gzip },
-	{ "xz", "\xfd" "7zXZ", 6, unpack_xz },
-	{ "lzma", "\x5d\0\0", 3, unpack_xz },
-	{ "lz4", "\x02\x21\x4c\x18", 4, unpack_lz4 },
-	{ "zstd", "\x28\xb5\x2f\xfd", 4, unpack_zstd },
-	{ 0 }
-};
-
-static const struct format *format_of(const char *path, const uint8_t *in)
-{
-	const struct format *f = formats;
-
-	while (f->name && memcmp(in, f->magic, f->length))
-		f++;
-	if (!f->name)
-		die(BAD_IMAGE, "the kernel in %s is packed in a way that is "
-		    "none of gzip, xz, lzma, lz4, zstd: choose one of them "
-		    "with CONFIG_KERNEL_*, or give the vmlinux", path);
-	return f;
+	archive_read_support_filter_gzip(a);
+	archive_read_support_filter_xz(a);
+	archive_read_support_filter_lzma(a);
+	archive_read_support_filter_lz4(a);
+	archive_read_support_filter_zstd(a);
+	archive_read_support_format_raw(a);
+	if (archive_read_open_memory(a, in, size) == ARCHIVE_OK &&
+	    archive_filter_code(a, 0) != ARCHIVE_FILTER_NONE)
+		return a;
+	archive_read_free(a);
+	return NULL;
 }
 
 static struct file unpack(const char *path, const uint8_t *in, size_t size)
 {
-	const struct format *f = format_of(path, in);
-	struct packed p = { .in = in, .in_size = size };
+	bool gzip = in[0] == 0x1f && in[1] == 0x8b;
+	struct archive *a = unpacker(in, size - (gzip ? 0 : 4));
+	struct file f = { .path = path };
 	uint32_t length;
 
+	if (!a)
+		die(BAD_IMAGE, "the kernel in %s is packed in a way that is "
+		    "none of gzip, xz, lzma, lz4, zstd: choose one of them "
+		    "with CONFIG_KERNEL_*, or give the vmlinux", path);
 	memcpy(&length, in + size - sizeof(length), sizeof(length));
-	p.out_size = length;
 	if (!length || length > MAX_KERNEL)
 		die(BAD_IMAGE, "%s claims an unpacked size of %u bytes: the "
 		    "file is corrupt, copy it again", path, length);
-	p.out = mmap(NULL, p.out_size, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p.out == MAP_FAILED)
+	/* fill exactly the size that was claimed */
+	struct archive_entry *entry;
+
+	f.size = length;
+	f.data = mmap(NULL, f.size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (f.data == MAP_FAILED)
 		die(NO_RESOURCE, "no memory to unpack %s", path);
-	if (!f->unpack(&p))
+	if (archive_read_next_header(a, &entry) != ARCHIVE_OK ||
+	    archive_read_data(a, f.data, f.size) != (ssize_t)f.size ||
+	    archive_read_data(a, &(char) { 0 }, 1) != 0)
 		die(BAD_IMAGE, "the %s data in %s is corrupt: copy the file "
-		    "again", f->name, path);
-	return (struct file) { path, p.out, p.out_size };
+		    "again", archive_filter_name(a, 0), path);
+	archive_read_free(a);
+	return f;
 }
 
 /* find the ELF file in a bzImage */
@@ -293,36 +216,6 @@ static void check_layout(struct image *img)
 		corrupt(img, "INIT_P2M is an address that no guest has");
 }
 
-/* find the symbol of an address */
-static Elf_Data *symbol_table(const struct image *img, GElf_Shdr *sh)
-{
-	Elf_Scn *s = NULL;
-
-	while ((s = elf_nextscn(img->handle, s)))
-		if (gelf_getshdr(s, sh) && sh->sh_type == SHT_SYMTAB)
-			return elf_getdata(s, NULL);
-	return NULL;
-}
-
-const char *image_symbol(struct image *img, uint64_t addr, uint64_t *offset)
-{
-	GElf_Shdr sh;
-	Elf_Data *data = img->handle ? symbol_table(img, &sh) : NULL;
-	const char *name = NULL;
-	GElf_Sym sym;
-
-	*offset = MiB;
-	/* keep the nearest symbol at or below */
-	for (int i = 0; data && gelf_getsym(data, i, &sym); i++)
-		if (GELF_ST_TYPE(sym.st_info) <= STT_FUNC && sym.st_name &&
-		    addr - sym.st_value < *offset) {
-			*offset = addr - sym.st_value;
-			name = elf_strptr(img->handle, sh.sh_link,
-					  sym.st_name);
-		}
-	return name;
-}
-
 /* load an image */
 void image_load(struct image *img, const char *path)
 {
@@ -349,12 +242,10 @@ void image_load(struct image *img, const char *path)
 	}
 	need_pv_entry(img);
 	check_layout(img);
-	img->has_symbols = symbol_table(img, &(GElf_Shdr) { 0 });
 }
 
 void image_free(struct image *img)
 {
 	elf_end(img->handle);
-	img->handle = NULL;
 	file_unmap(&img->elf);
 }

@@ -23,13 +23,15 @@ enum exit_code {
 
 /* types of the launcher */
 struct options {
-	const char *kernel, *initrd, *append, *name, *console;
+	const char *kernel, *initrd, *append, *console;
 	uint64_t memory;
-	bool verbose, quiet, check;
+	bool verbose, quiet;
 	/* more fields of the options */
 	const char *block[LG_NR_DEVICES - 1];
 	int blocks;
+	const char *net;
 	bool rng;
+	const char *name;
 };
 
 struct file {
@@ -54,7 +56,6 @@ struct image {
 	uint64_t note[NR_NOTES];
 	uint32_t notes;		/* bit n: note n is there */
 	uint64_t first, last;	/* physical, of the loaded segments */
-	bool has_symbols;
 };
 
 struct domain {
@@ -66,7 +67,6 @@ struct domain {
 
 struct guest {
 	const struct options *opt;
-	struct image img;
 	struct domain dom;
 	int fd;
 	int sent;		/* eventfd: the guest rang the console's bell */
@@ -82,7 +82,6 @@ _Noreturn void die(int code, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress(const char *what, const char *path);
-void name_lock(const char *name);
 
 void options_parse(struct options *opt, int argc, char **argv);
 void options_check_memory(struct options *opt);
@@ -93,7 +92,6 @@ struct file file_map(const char *path, const char *what);
 void file_unmap(struct file *f);
 void image_load(struct image *img, const char *path);
 void image_free(struct image *img);
-const char *image_symbol(struct image *img, uint64_t addr, uint64_t *offset);
 
 static inline bool has_note(const struct image *img, enum note n)
 {
@@ -125,10 +123,17 @@ void console_flush(void);
 void console_text(const char *text, size_t n);
 
 void report_death(struct guest *g);
-bool guest_read(const struct domain *d, uint64_t root, uint64_t va,
-		uint64_t *value);
-int check_host(void);
 
 #include "device.h"
+
+void name_lock(const char *name);
+
+void symbols_open(const char *path);
+bool symbols_print(uint64_t addr);
+void print_backtrace(const struct guest *g);
+bool guest_read(const struct domain *d, uint64_t root, uint64_t va,
+		uint64_t *value);
+
+int check_host(void);
 
 #endif

@@ -79,11 +79,14 @@ static void serve(struct guest *g)
 /* boot a guest and serve it */
 static void boot(struct guest *g)
 {
+	struct image img;
+
 	progress("loading", g->opt->kernel);
-	image_load(&g->img, g->opt->kernel);
-	domain_build(&g->dom, g->opt, &g->img);
-	if (!g->img.has_symbols)
-		image_free(&g->img);
+	image_load(&img, g->opt->kernel);
+	domain_build(&g->dom, g->opt, &img);
+	image_free(&img);
+	/* provisions for a death report */
+	symbols_open(g->opt->kernel);
 	progress(NULL, NULL);
 	console_attach(g->dom.console);
 	g->fd = device_open();
@@ -99,8 +102,6 @@ static bool wants_reboot(struct guest *g)
 	note("the guest reboots");
 	close(g->fd);
 	domain_free(&g->dom);
-	if (g->img.handle)
-		image_free(&g->img);
 	return true;
 }
 
@@ -113,14 +114,13 @@ int main(int argc, char **argv)
 	/* look at the options */
 	options_parse(&opt, argc, argv);
 	quiet = opt.quiet;
-	if (opt.check)
-		return check_host();
 	if (opt.verbose)
 		options_print(&opt);
 	options_check_memory(&opt);
 	devices_open(&g);
 	close(device_open());
 	catch_signals();
+	/* claims of further options */
 	if (opt.name)
 		name_lock(opt.name);
 	/* open the console and run */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-#define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/utsname.h>
+/* further headers of the options */
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "launcher.h"
@@ -21,10 +21,14 @@ static const char usage[] =
 "  -i, --initrd FILE    initial RAM disk\n"
 "  -a, --append TEXT    more words for the guest kernel's command line\n"
 "  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
+"      --console WHERE  stdio (the default) or file=FILE\n"
+/* help on further consoles */
+"                       or pty or unix=SOCKET\n"
 /* more lines of help */
 "  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
+"  -n, --net CABLE      a network: user[,forward=tcp:127.0.0.1:2222-22]...,\n"
+"                       tap=NAME or none (default none)\n"
 "      --rng            random numbers from the host, for the guest\n"
-"      --console WHERE  stdio, pty, file=FILE or unix=SOCKET (default stdio)\n"
 "      --name NAME      name the guest; no two running guests share one\n"
 "      --check          say what this machine offers, and what is missing\n"
 "  -v, --verbose        print the whole equivalent command line\n"
@@ -42,15 +46,16 @@ static const struct option longs[] = {
 	{ "append",	required_argument, NULL, 'a' },
 	{ "memory",	required_argument, NULL, 'm' },
 	{ "console",	required_argument, NULL, 'C' },
-	/* more long options */
-	{ "block",	required_argument, NULL, 'd' },
-	{ "rng",	no_argument, NULL, 'r' },
-	{ "name",	required_argument, NULL, 'N' },
-	{ "check",	no_argument, NULL, 'c' },
 	{ "verbose",	no_argument, NULL, 'v' },
 	{ "quiet",	no_argument, NULL, 'q' },
 	{ "help",	no_argument, NULL, 'h' },
 	{ "version",	no_argument, NULL, 'V' },
+	/* more long options */
+	{ "block",	required_argument, NULL, 'd' },
+	{ "net",	required_argument, NULL, 'n' },
+	{ "rng",	no_argument, NULL, 'r' },
+	{ "name",	required_argument, NULL, 'N' },
+	{ "check",	no_argument, NULL, 'c' },
 	{ 0 }
 };
 
@@ -73,6 +78,15 @@ bool parse_size(const char *s, uint64_t *bytes)
 	return true;
 }
 
+static bool valid_console(const char *s)
+{
+	/* words for further consoles */
+	if (!strcmp(s, "pty") || (!strncmp(s, "unix=", 5) && s[5]))
+		return true;
+	return !strcmp(s, "stdio") || (!strncmp(s, "file=", 5) && s[5]);
+}
+
+/* judges of further options */
 static bool valid_name(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz"
@@ -81,10 +95,18 @@ static bool valid_name(const char *s)
 	return n && n <= 64 && !s[n] && *s != '.' && *s != '-';
 }
 
-static bool valid_console(const char *s)
+static uint64_t memory_available(void)
 {
-	return !strcmp(s, "stdio") || !strcmp(s, "pty") ||
-		((!strncmp(s, "file=", 5) || !strncmp(s, "unix=", 5)) && s[5]);
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib << 10;
 }
 
 /* add words to the guest's command line */
@@ -109,6 +131,7 @@ static void add_word(struct options *opt, const char *name, const char *value)
 	opt->append = text;
 }
 
+/* makers of further words */
 static void describe_terminal(struct options *opt)
 {
 	const char *term = getenv("TERM");
@@ -136,6 +159,9 @@ static _Noreturn void answer(int c)
 		fputs(usage, stdout);
 	else if (c == 'V')
 		puts("lguest " LG_VERSION);
+	/* answers to further options */
+	else if (c == 'c')
+		exit(check_host());
 	else
 		die(BAD_USAGE, "lguest --help lists the options");
 	exit(OK);
@@ -147,17 +173,19 @@ void options_parse(struct options *opt, int argc, char **argv)
 	const char *memory = "256M";
 	const char **text[128] = {
 		['k'] = &opt->kernel, ['i'] = &opt->initrd, ['a'] = &opt->append,
-		['C'] = &opt->console, ['N'] = &opt->name, ['m'] = &memory,
+		['C'] = &opt->console, ['m'] = &memory,
+		/* places of further options */
+		['N'] = &opt->name,
 	};
-	bool *flag[128] = {
-		['c'] = &opt->check, ['v'] = &opt->verbose, ['q'] = &opt->quiet,
-	};
+	bool *flag[128] = { ['v'] = &opt->verbose, ['q'] = &opt->quiet };
+	text['n'] = &opt->net;
 	flag['r'] = &opt->rng;
 	int c;
 
 	*opt = (struct options) { .append = "", .console = "stdio" };
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:"
+							   "n:", longs, NULL)) != -1)
 		if (text[c])
 			*text[c] = optarg;
 		else if (flag[c])
@@ -178,8 +206,9 @@ void options_parse(struct options *opt, int argc, char **argv)
 		die(BAD_USAGE, "--memory %s is not a size: write a number and a "
 		    "unit, such as 256M or 2G", memory);
 	if (!valid_console(opt->console))
-		die(BAD_USAGE, "--console %s is none of stdio, pty, file=FILE, "
-		    "unix=SOCKET", opt->console);
+		die(BAD_USAGE, "--console %s is no kind of console: lguest --help "
+		    "lists them", opt->console);
+	/* checks of further options */
 	if (opt->name && !valid_name(opt->name))
 		die(BAD_USAGE, "--name %s: a name has 1 to 64 letters, digits, '_', "
 		    "'.' and '-', and does not begin with the last two", opt->name);
@@ -193,6 +222,7 @@ void options_parse(struct options *opt, int argc, char **argv)
 		opt->kernel = path;
 	}
 	add_word(opt, "console", "hvc0");
+	/* further words for the guest */
 	describe_terminal(opt);
 }
 
@@ -216,36 +246,23 @@ void options_print(const struct options *opt)
 		print_quoted("initrd", opt->initrd);
 	print_quoted("append", opt->append);
 	print_quoted("console", opt->console);
-	if (opt->name)
-		print_quoted("name", opt->name);
 	/* print other options */
 	for (int i = 0; i < opt->blocks; i++)
 		print_quoted("block", opt->block[i]);
+	if (opt->net)
+		print_quoted("net", opt->net);
 	if (opt->rng)
 		fputs(" --rng", stderr);
+	if (opt->name)
+		print_quoted("name", opt->name);
 	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");
 }
 
-/* compare the memory with the host's */
-static uint64_t memory_available(void)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib << 10;
-}
-
+/* compare the memory with the module's bounds */
 void options_check_memory(struct options *opt)
 {
 	uint64_t least = LG_MIN_FRAMES * PAGE_SIZE / MiB;
 	uint64_t most = LG_MAX_FRAMES * PAGE_SIZE / MiB;
-	uint64_t available = memory_available() / MiB;
 
 	opt->memory &= -PAGE_SIZE;
 	/* refuse too little or too much memory */
@@ -255,6 +272,9 @@ void options_check_memory(struct options *opt)
 	if (opt->memory > most * MiB)
 		die(NO_RESOURCE, "--memory of %lu MiB is over the maximum: give at "
 		    "most %luM", opt->memory / MiB, most);
+	/* advice on memory */
+	uint64_t available = memory_available() / MiB;
+
 	if (available && opt->memory / MiB > available)
 		die(NO_RESOURCE, "--memory of %lu MiB is more than the host has free: "
 		    "give at most %luM, or stop something (see free -m)",

@@ -393,6 +393,8 @@ void devices_open(struct guest *g)
 	/* make the devices */
 	for (int i = 0; i < g->opt->blocks; i++)
 		block_add(g, g->opt->block[i]);
+	if (g->opt->net)
+		net_add(g, g->opt->net);
 	if (g->opt->rng)
 		rng_add(g);
 }

@@ -4,45 +4,6 @@
 
 #include "launcher.h"
 
-/* read a word of the guest's memory */
-#define PTE_P		0x01
-#define PTE_LARGE	0x80
-#define PTE_FRAME(e)	((e) >> PAGE_SHIFT & ((1UL << 40) - 1))
-
-bool guest_read(const struct domain *d, uint64_t root, uint64_t va,
-		uint64_t *value)
-{
-	uint64_t pfn = root, entry;
-
-	if (va % 8)
-		return false;
-	for (int shift = 39; shift >= 12; shift -= 9) {
-		/* step down one level */
-		if (pfn >= d->frames)
-			return false;
-		entry = ((uint64_t *)frame_at(d, pfn))[va >> shift & 511];
-		if (!(entry & PTE_P) || (shift > 12 && entry & PTE_LARGE))
-			return false;
-		pfn = PTE_FRAME(entry);
-	}
-	if (pfn >= d->frames)
-		return false;
-	*value = ((uint64_t *)frame_at(d, pfn))[va % PAGE_SIZE / 8];
-	return true;
-}
-
-/* print an address and its symbol */
-static void print_address(struct guest *g, uint64_t addr)
-{
-	uint64_t offset;
-	const char *name = image_symbol(&g->img, addr, &offset);
-
-	fprintf(stderr, "  %016lx", addr);
-	if (name)
-		fprintf(stderr, " %s+%#lx", name, offset);
-	fprintf(stderr, "\n");
-}
-
 /* print the registers */
 static void print_registers(const struct lg_regs *r)
 {
@@ -58,33 +19,6 @@ static void print_registers(const struct lg_regs *r)
 		r->cr2, r->cr3, r->rflags, r->cs, r->ss,
 		r->user ? "user" : "kernel",
 		r->trap < 256 ? "trap" : "call", r->trap % 256, r->error);
-}
-
-/* print a backtrace */
-static bool follows_call(struct guest *g, uint64_t addr)
-{
-	uint64_t at = addr - 5, lo, hi = 0;
-	const struct lg_regs *r = &g->run.regs;
-
-	if ((int64_t)addr >= 0 || !guest_read(&g->dom, r->cr3, at & -8, &lo))
-		return false;
-	guest_read(&g->dom, r->cr3, (at & -8) + 8, &hi);
-	return (lo >> at % 8 * 8 & 0xff) == 0xe8;
-}
-
-static void print_backtrace(struct guest *g)
-{
-	const struct lg_regs *r = &g->run.regs;
-	uint64_t word, sp = r->rsp & -8;
-
-	for (int words = 0, lines = 0; words < 1024 && lines < 16; words++) {
-		if (!guest_read(&g->dom, r->cr3, sp + words * 8, &word))
-			break;
-		if (!follows_call(g, word))
-			continue;
-		print_address(g, word);
-		lines++;
-	}
 }
 
 /* report a death */
@@ -109,17 +43,22 @@ void report_death(struct guest *g)
 
 	run->message[sizeof(run->message) - 1] = 0;
 	run->section[sizeof(run->section) - 1] = 0;
-	fprintf(stderr, "lguest: the guest%s%s died: %s (%u, %u)\n"
-		"It stopped at\n", g->opt->name ? " " : "",
-		g->opt->name ?: "", cause(run), run->exit, run->reason);
-	print_address(g, run->regs.rip);
+	fprintf(stderr, "lguest: the guest");
+	/* the dead guest's name */
+	if (g->opt->name)
+		fprintf(stderr, " %s", g->opt->name);
+	fprintf(stderr, " died: %s (%u, %u)\nIt stopped at\n  %016llx",
+		cause(run), run->exit, run->reason, run->regs.rip);
+	/* the function it died in */
+	bool named = symbols_print(run->regs.rip);
+	fprintf(stderr, "\n");
 	print_registers(&run->regs);
-	/* add callers and advice */
+	/* further news of a death */
 	if (!run->regs.user) {
 		fprintf(stderr, "Possible callers, from its stack:\n");
 		print_backtrace(g);
 	}
-	if (!g->img.has_symbols)
+	if (!named)
 		fprintf(stderr, "(For names of functions, boot the vmlinux "
 			"with symbols that this kernel was built as.)\n");
 	fprintf(stderr, "The book explains such deaths in \"%s\".\n",

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-#define _GNU_SOURCE
+#include <archive.h>
+#include <archive_entry.h>
 #include <elf.h>
 #include <fcntl.h>
-#include <lz4.h>
-#include <lzma.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
+/* further headers of the tests */
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "launcher.h"
 #include "xen.h"
@@ -142,14 +140,11 @@ static void test_options(void)
 {
 	expect(ONLY(OK), "sizes", test_sizes, NULL);
 	expect(ONLY(OK), "append", test_append, NULL);
-	expect(ONLY(OK), "a good line", test_line, "-m 64M --name x -q");
+	expect(ONLY(OK), "a good line", test_line, "-m 64M -q");
 	expect(ONLY(OK), "--help", test_line, "--help");
 	expect(ONLY(BAD_USAGE), "unknown option", test_line, "--nonsense");
 	expect(ONLY(BAD_USAGE), "bad size", test_line, "-m 64");
 	expect(ONLY(BAD_USAGE), "missing value", test_line, "-m");
-	expect(ONLY(BAD_USAGE), "a slash", test_line, "--name a/b");
-	expect(ONLY(BAD_USAGE), "a dot", test_line, "--name .x");
-	expect(ONLY(BAD_USAGE), "a dash", test_line, "--name -x");
 	expect(ONLY(BAD_USAGE), "bad console", test_line, "--console tty");
 	expect(ONLY(BAD_USAGE), "no file", test_line, "--console file=");
 	expect(ONLY(BAD_USAGE), "stray word", test_line, "-m 64M ls");
@@ -216,76 +211,69 @@ static void make_kernel(struct kernel *k, uint32_t notes)
 }
 
 /* pack a kernel into a bzImage */
-enum { GZIP, XZ, LZMA, LZ4, ZSTD, NR_FORMATS };
+enum { LZ4, GZIP, XZ, LZMA, ZSTD, NR_FORMATS };
 #define ROOM	16384
-
-static size_t squeeze_gzip(const void *in, size_t size, uint8_t *out)
-{
-	z_stream z = { .next_in = (void *)in, .avail_in = size,
-		       .next_out = out, .avail_out = ROOM };
-
-	CHECK(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, 0) == Z_OK);
-	CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
-	deflateEnd(&z);
-	return z.total_out;
-}
-
-static size_t squeeze_lzma(const void *in, size_t size, uint8_t *out)
-{
-	lzma_stream s = LZMA_STREAM_INIT;
-	lzma_options_lzma options;
-
-	lzma_lzma_preset(&options, 6);
-	CHECK(lzma_alone_encoder(&s, &options) == LZMA_OK);
-	s.next_in = in;
-	s.avail_in = size;
-	s.next_out = out;
-	s.avail_out = ROOM;
-	CHECK(lzma_code(&s, LZMA_FINISH) == LZMA_STREAM_END);
-	lzma_end(&s);
-	return s.total_out;
-}
-
-static size_t lz4_block(const char *in, size_t size, uint8_t *out)
-{
-	int n = LZ4_compress_default(in, (char *)out + 4, size, ROOM / 2);
-
-	memcpy(out, &n, 4);
-	return n + 4;
-}
 
 static size_t squeeze(int format, const void *in, size_t size, uint8_t *out)
 {
-	size_t n = 0;
+	static const int filters[] = { [GZIP] = ARCHIVE_FILTER_GZIP,
+		[XZ] = ARCHIVE_FILTER_XZ, [LZMA] = ARCHIVE_FILTER_LZMA,
+		[ZSTD] = ARCHIVE_FILTER_ZSTD };
+	struct archive_entry *e = archive_entry_new();
+	struct archive *a = archive_write_new();
+	size_t used;
 
-	switch (format) {
-	case GZIP:
-		return squeeze_gzip(in, size, out);
-	case XZ:
-		lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, in, size,
-					out, &n, ROOM);
-		return n;
-	case LZMA:
-		return squeeze_lzma(in, size, out);
-	case LZ4:
-		memcpy(out, "\x02\x21\x4c\x18", 4);
-		n = 4 + lz4_block(in, size / 2, out + 4);
-		return n + lz4_block(in + size / 2, size / 2, out + n);
-	default:
-		return ZSTD_compress(out, ROOM, in, size, 3);
-	}
+	archive_write_set_format_raw(a);
+	archive_write_set_bytes_per_block(a, 0);
+	archive_entry_set_filetype(e, AE_IFREG);
+	CHECK(!archive_write_add_filter(a, filters[format]) &&
+	      !archive_write_open_memory(a, out, ROOM, &used) &&
+	      !archive_write_header(a, e) &&
+	      archive_write_data(a, in, size) == (ssize_t)size &&
+	      !archive_write_free(a));
+	archive_entry_free(e);
+	return used;
+}
+
+static size_t lz4_block(const void *in, size_t size, uint8_t *out)
+{
+	uint8_t *p = out + 4;
+	uint32_t length;
+	size_t more;
+
+	*p++ = 0xf0;		/* a literal of 15 bytes and more, no match */
+	for (more = size - 15; more >= 255; more -= 255)
+		*p++ = 255;
+	*p++ = more;
+	memcpy(p, in, size);
+	length = p + size - out - 4;
+	memcpy(out, &length, 4);
+	return length + 4;
+}
+
+static size_t squeeze_lz4(const uint8_t *in, size_t size, uint8_t *out)
+{
+	size_t n = 4;
+
+	memcpy(out, "\x02\x21\x4c\x18", 4);
+	n += lz4_block(in, size / 2, out + n);
+	return n + lz4_block(in + size / 2, size / 2, out + n);
 }
 
 #define PAYLOAD	1024
 
 static size_t pack(int format, const struct kernel *k, uint8_t *out)
 {
+	uint8_t *in = (uint8_t *)k, *to = out + PAYLOAD;
 	uint32_t size = KERNEL_SIZE, offset = 0, n;
 
 	memset(out, 0, PAYLOAD);
-	n = squeeze(format, k, size, out + PAYLOAD);
-	memcpy(out + PAYLOAD + n, &size, 4);
-	n += 4;
+	n = format == LZ4 ? squeeze_lz4(in, size, to) :
+	    squeeze(format, in, size, to);
+	if (format != GZIP) {
+		memcpy(to + n, &size, 4);
+		n += 4;
+	}
 	out[0x1f1] = 1;
 	memcpy(out + 0x202, "HdrS\x0f\x02", 6);
 	memcpy(out + 0x248, &offset, 4);
@@ -573,31 +561,6 @@ static void test_domains(int argc, char **argv)
 }
 
 /* tests of what a guest can touch */
-/* tests of reading a dead guest */
-static void test_reader(void *arg)
-{
-	struct domain d = { .frames = 16 };
-	uint64_t value, *mem = malloc(16 * PAGE_SIZE);
-
-	d.mem = (void *)mem;
-	for (int i = 0; i < 16 * 512; i++)
-		mem[i] = (uint64_t)(noise() % 20) << PAGE_SHIFT | noise() % 256;
-	for (int i = 0; i < 200000; i++)
-		guest_read(&d, noise() % 18, (uint64_t)noise() << 33 ^
-			   (uint64_t)noise() << 12 ^ noise(), &value);
-	CHECK(!guest_read(&d, 16, 0, &value));
-	CHECK(!guest_read(&d, -1UL, 0, &value));
-	mem[0] = 0x1003;
-	mem[512] = 0x2003;
-	mem[1024] = 0x3003;
-	mem[1536] = 0x4003;
-	mem[2048 + 5] = 99;
-	CHECK(guest_read(&d, 0, 5 * 8, &value) && value == 99);
-	mem[1536] = 0xfffffffff003;
-	CHECK(!guest_read(&d, 0, 5 * 8, &value));
-	free(mem);
-}
-
 /* tests of the console's rings */
 static void test_ring(void *arg)
 {
@@ -639,6 +602,53 @@ static void work(void)
 	console_work(p);
 }
 
+static void test_keys(void *keys)
+{
+	struct xencons *ring = calloc(1, sizeof(*ring));
+	int master = *(int *)keys;
+	char *name = ptsname(master);
+
+	CHECK(dup2(open(name, O_RDWR | O_NOCTTY), 0) == 0);
+	console_open("stdio");
+	console_attach(ring);
+	CHECK(write(master, "a\003\001\001b\001z", 7) == 7);
+	while (ring->in_prod < 6)
+		work();
+	CHECK(!memcmp(ring->in, "a\003\001b\001z", 6));
+	CHECK(write(master, "\001x", 2) == 2);
+	for (;;)
+		work();
+}
+
+static void test_death_in_raw_mode(void *keys)
+{
+	CHECK(dup2(open(ptsname(*(int *)keys), O_RDWR | O_NOCTTY), 0) == 0);
+	console_open("stdio");
+	die(NO_RESOURCE, "on purpose");
+}
+
+static void test_terminal(void *keys)
+{
+	struct termios t;
+
+	CHECK(!tcgetattr(*(int *)keys, &t));
+	CHECK((t.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG));
+}
+
+static void test_consoles(void)
+{
+	int keys = posix_openpt(O_RDWR | O_NOCTTY);
+
+	expect(ONLY(OK), "rings", test_ring, NULL);
+	unlockpt(keys);
+	expect(ONLY(OK), "keys", test_keys, &keys);
+	expect(ONLY(OK), "the terminal", test_terminal, &keys);
+	expect(ONLY(NO_RESOURCE), "death", test_death_in_raw_mode, &keys);
+	expect(ONLY(OK), "the terminal again", test_terminal, &keys);
+	close(keys);
+}
+
+/* further tests */
 static int client(void)
 {
 	struct sockaddr_un a = { AF_UNIX, "socket" };
@@ -689,55 +699,6 @@ static void test_lonely_pty(void *arg)
 	}
 }
 
-static void test_keys(void *keys)
-{
-	struct xencons *ring = calloc(1, sizeof(*ring));
-	int master = *(int *)keys;
-	char *name = ptsname(master);
-
-	CHECK(dup2(open(name, O_RDWR | O_NOCTTY), 0) == 0);
-	console_open("stdio");
-	console_attach(ring);
-	CHECK(write(master, "a\003\001\001b\001z", 7) == 7);
-	while (ring->in_prod < 6)
-		work();
-	CHECK(!memcmp(ring->in, "a\003\001b\001z", 6));
-	CHECK(write(master, "\001x", 2) == 2);
-	for (;;)
-		work();
-}
-
-static void test_death_in_raw_mode(void *keys)
-{
-	CHECK(dup2(open(ptsname(*(int *)keys), O_RDWR | O_NOCTTY), 0) == 0);
-	console_open("stdio");
-	die(NO_RESOURCE, "on purpose");
-}
-
-static void test_terminal(void *keys)
-{
-	struct termios t;
-
-	CHECK(!tcgetattr(*(int *)keys, &t));
-	CHECK((t.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG));
-}
-
-static void test_consoles(void)
-{
-	int keys = posix_openpt(O_RDWR | O_NOCTTY);
-
-	expect(ONLY(OK), "rings", test_ring, NULL);
-	expect(ONLY(OK), "a socket", test_socket, NULL);
-	expect(ONLY(OK), "a pty without a reader", test_lonely_pty, NULL);
-	unlockpt(keys);
-	expect(ONLY(OK), "keys", test_keys, &keys);
-	expect(ONLY(OK), "the terminal", test_terminal, &keys);
-	expect(ONLY(NO_RESOURCE), "death", test_death_in_raw_mode, &keys);
-	expect(ONLY(OK), "the terminal again", test_terminal, &keys);
-	close(keys);
-}
-
-/* tests of names */
 static void test_name_free(void *arg)
 {
 	name_lock("unit");
@@ -764,6 +725,30 @@ static void test_names(void)
 	expect(ONLY(OK), "the name again", test_name_free, NULL);
 }
 
+static void test_reader(void *arg)
+{
+	struct domain d = { .frames = 16 };
+	uint64_t value, *mem = malloc(16 * PAGE_SIZE);
+
+	d.mem = (void *)mem;
+	for (int i = 0; i < 16 * 512; i++)
+		mem[i] = (uint64_t)(noise() % 20) << PAGE_SHIFT | noise() % 256;
+	for (int i = 0; i < 200000; i++)
+		guest_read(&d, noise() % 18, (uint64_t)noise() << 33 ^
+			   (uint64_t)noise() << 12 ^ noise(), &value);
+	CHECK(!guest_read(&d, 16, 0, &value));
+	CHECK(!guest_read(&d, -1UL, 0, &value));
+	mem[0] = 0x1003;
+	mem[512] = 0x2003;
+	mem[1024] = 0x3003;
+	mem[1536] = 0x4003;
+	mem[2048 + 5] = 99;
+	CHECK(guest_read(&d, 0, 5 * 8, &value) && value == 99);
+	mem[1536] = 0xfffffffff003;
+	CHECK(!guest_read(&d, 0, 5 * 8, &value));
+	free(mem);
+}
+
 /* run all tests */
 int main(int argc, char **argv)
 {
@@ -780,9 +765,16 @@ int main(int argc, char **argv)
 	test_options();
 	test_images();
 	test_domains(argc, argv);
-	expect(ONLY(OK), "dead guests", test_reader, NULL);
 	test_consoles();
+	/* runs of further tests */
+	expect(ONLY(OK), "a socket", test_socket, NULL);
+	expect(ONLY(OK), "a pty without a reader", test_lonely_pty, NULL);
 	test_names();
+	expect(ONLY(OK), "a good name", test_line, "-m 64M --name x");
+	expect(ONLY(BAD_USAGE), "a slash", test_line, "--name a/b");
+	expect(ONLY(BAD_USAGE), "a dot", test_line, "--name .x");
+	expect(ONLY(BAD_USAGE), "a dash", test_line, "--name -x");
+	expect(ONLY(OK), "dead guests", test_reader, NULL);
 	printf("%d passed, %d failed\n", passed, failed);
 	if (chdir("/") || execlp("sh", "sh", "-c", failed ?
 		"rm -r \"$0\"; exit 1" : "rm -r \"$0\"", scratch, NULL))

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "launcher.h"
@@ -62,19 +60,4 @@ void progress(const char *what, const char *path)
 	snprintf(doing, sizeof(doing), "lguest: still %s %s...\n", what, path);
 	sigaction(SIGALRM, &sa, NULL);
 	alarm(2);
-}
-
-/* take a guest's name */
-void name_lock(const char *name)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1,
-			 "lguest/%u/%s", getuid(), name);
-	socklen_t size = offsetof(struct sockaddr_un, sun_path) + 1 + n;
-
-	if (fd < 0 || bind(fd, (void *)&a, size) < 0)
-		die(NO_RESOURCE, errno == EADDRINUSE ?
-		    "a guest named %s runs already: choose another --name" :
-		    "the name %s cannot be taken", name);
 }

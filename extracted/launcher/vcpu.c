@@ -11,8 +11,7 @@
 /* open the device or say why not */
 int device_open(void)
 {
-	struct lg_info info;
-	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC), api;
 
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
 		die(BAD_HOST, "no permission on " DEVICE ": run as root, or "
@@ -24,12 +23,13 @@ int device_open(void)
 		    "it, `modprobe lg` loads it, `lguest --check` and `dmesg` "
 		    "say what is wrong", strerror(errno));
 	/* compare the interface's number */
-	if (ioctl(fd, LG_INFO, &info) < 0)
+	api = ioctl(fd, LG_INFO);
+	if (api < 0)
 		die(BAD_HOST, DEVICE " does not answer as the module lg does (%s): "
 		    "is it from another version?", strerror(errno));
-	if (info.api != LG_API)
-		die(BAD_HOST, "the module lg speaks interface %u, this launcher %u: "
-		    "build and install both from one source", info.api, LG_API);
+	if (api != LG_API)
+		die(BAD_HOST, "the module lg speaks interface %d, this launcher %d: "
+		    "build and install both from one source", api, LG_API);
 	return fd;
 }
 

@@ -105,7 +105,8 @@ bool vq_pop(struct vq *q, struct chain *c)
 {
 	const char *why;
 
-	if (!q->ready || q->dev->status & VIRTIO_CONFIG_S_NEEDS_RESET ||
+	if (!q->ready || (q->dev->status & (VIRTIO_CONFIG_S_DRIVER_OK |
+	    VIRTIO_CONFIG_S_NEEDS_RESET)) != VIRTIO_CONFIG_S_DRIVER_OK ||
 	    !available(q))
 		return false;
 	c->head = __atomic_load_n(&q->a->ring[q->last_avail % q->size],
@@ -122,10 +123,8 @@ bool vq_pop(struct vq *q, struct chain *c)
 /* give a chain back */
 void vq_push(struct vq *q, uint16_t head, uint32_t written)
 {
-	q->u->ring[q->used_idx % q->size] =
+	q->u->ring[q->used_idx++ % q->size] =
 		(struct vring_used_elem) { head, written };
-	/* The entry before the index that shows it. */
-	__atomic_store_n(&q->u->idx, ++q->used_idx, __ATOMIC_RELEASE);
 }
 
 /* interrupt if the driver wants it */
@@ -136,7 +135,8 @@ void vq_interrupt(struct vq *q)
 	if (new == old)
 		return;
 	q->signalled = new;
-	/* The index before the look at what the driver wants. */
+	/* The entries, then the index, then what the driver wants. */
+	__atomic_store_n(&q->u->idx, new, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (accepted(q->dev, VIRTIO_RING_F_EVENT_IDX)) {
 		event = __atomic_load_n(&q->a->ring[q->size], __ATOMIC_RELAXED);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest time: pvclock over the TSC, wall clock, one timer a vCPU. */
-#include <linux/clocksource.h>
-#include <linux/timekeeping.h>
-#include <asm/pvclock-abi.h>
+#include <linux/ktime.h>
+#include <asm/pvclock.h>
 #include <asm/tsc.h>
 #include "lg.h"
 
@@ -25,11 +24,11 @@ static void scale(u32 *mul, s8 *shift)
 }
 
 /* fill a clock record */
-void lg_clock_fill(struct lg_vcpu *v, struct pvclock_vcpu_time_info *t)
+void lg_clock_fill(struct lg_vm *vm, struct pvclock_vcpu_time_info *t)
 {
 	memset(t, 0, sizeof(*t));
 	t->version = 2;
-	t->tsc_timestamp = v->vm->tsc_start;
+	t->tsc_timestamp = vm->tsc_start;
 	scale(&t->tsc_to_system_mul, &t->tsc_shift);
 	t->flags = PVCLOCK_TSC_STABLE_BIT;
 }
@@ -37,13 +36,10 @@ void lg_clock_fill(struct lg_vcpu *v, struct pvclock_vcpu_time_info *t)
 /* read the guest's clock */
 u64 lg_clock_now(struct lg_vm *vm)
 {
-	u64 delta = rdtsc_ordered() - vm->tsc_start;
-	u32 mul;
-	s8 shift;
+	struct pvclock_vcpu_time_info t;
 
-	scale(&mul, &shift);
-	delta = shift < 0 ? delta >> -shift : delta << shift;
-	return mul_u64_u32_shr(delta, mul, 32);
+	lg_clock_fill(vm, &t);
+	return __pvclock_read_cycles(&t, rdtsc_ordered());
 }
 
 /* ring the bell */
@@ -87,5 +83,5 @@ void lg_clock_init(struct lg_vcpu *v)
 	wc->nsec = now.tv_nsec;
 	v->vm->shared->wc_sec_hi = (u64)now.tv_sec >> 32;
 	wc->version = 2;
-	lg_clock_fill(v, &v->info->time);
+	lg_clock_fill(v->vm, &v->info->time);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Loading and unloading, the device node, and the host's address slot. */
+#include <linux/idr.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
@@ -10,27 +11,22 @@
 #include "lg.h"
 #include "host.h"
 
-struct page *lg_text[LG_TEXT_PAGES];
-struct page *lg_zero;
+void *lg_text;
 
 /* variables of the address slot */
+static DEFINE_IDA(slots);		/* GiBs of slot 256 */
 static DEFINE_MUTEX(slots_lock);	/* everything below */
-static DECLARE_BITMAP(slots, 512);	/* GiBs of slot 256; 0 is the M2P's */
 static unsigned int guests;
 static u64 *la57_pdpt;			/* slot 256 of every mm, LA57 only */
 
 /* flush every CPU's TLB */
-static void flush_everything(void *unused)
+static void flush_everything(void *leave_on)
 {
 	unsigned long pge = cr4_read_shadow() & X86_CR4_PGE;
 
 	cr4_update_irqsoff(pge ^ X86_CR4_PGE, pge);
-	cr4_update_irqsoff(pge, pge ^ X86_CR4_PGE);
-}
-
-static void pge_on(void *unused)
-{
-	cr4_update_irqsoff(X86_CR4_PGE, 0);
+	if (pge || !leave_on)
+		cr4_update_irqsoff(pge, pge ^ X86_CR4_PGE);
 }
 
 /* find the host's entry for slot 256 */
@@ -92,29 +88,7 @@ void lg_slot_close(struct lg_vm *vm)
 		WRITE_ONCE(la57_pdpt[vm->slot], 0);
 	else
 		WRITE_ONCE(*host_slot(vm->mm), 0);
-	on_each_cpu(flush_everything, NULL, 1);
-	if (!--guests && boot_cpu_has(X86_FEATURE_PGE))
-		on_each_cpu(pge_on, NULL, 1);
-	mutex_unlock(&slots_lock);
-}
-
-/* claim and release a GiB */
-static int lg_slot_claim(void)
-{
-	int slot;
-
-	mutex_lock(&slots_lock);
-	slot = find_next_zero_bit(slots, 512, 1);
-	if (slot < 512)
-		__set_bit(slot, slots);
-	mutex_unlock(&slots_lock);
-	return slot < 512 ? slot : -ENOSPC;
-}
-
-static void lg_slot_release(unsigned int slot)
-{
-	mutex_lock(&slots_lock);
-	__clear_bit(slot, slots);
+	on_each_cpu(flush_everything, --guests ? NULL : vm, 1);
 	mutex_unlock(&slots_lock);
 }
 
@@ -133,9 +107,13 @@ static int lg_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static void vm_free(struct lg_vm *vm)
+/* The mm may be gone but for its root: exit_mm runs before us. */
+static int lg_release(struct inode *inode, struct file *file)
 {
+	struct lg_vm *vm = file->private_data;
+
 	if (vm->vcpu) {
+		lg_slot_close(vm);
 		/* Shadow pages in use hang from the roots only. */
 		lg_drop_all(vm->vcpu);
 		lg_vcpu_free(vm->vcpu);
@@ -146,20 +124,10 @@ static void vm_free(struct lg_vm *vm)
 	lg_shadow_free(vm);
 	lg_memory_free(vm);
 	if (vm->slot)
-		lg_slot_release(vm->slot);
+		ida_free(&slots, vm->slot);
 	if (vm->mm)
 		mmdrop(vm->mm);
 	kvfree(vm);
-}
-
-/* The mm may be gone but for its root: exit_mm runs before us. */
-static int lg_release(struct inode *inode, struct file *file)
-{
-	struct lg_vm *vm = file->private_data;
-
-	if (vm->vcpu)
-		lg_slot_close(vm);
-	vm_free(vm);
 	return 0;
 }
 
@@ -183,7 +151,7 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 	if (vm->mm)
 		return -EBUSY;
 	/* claim the slot and the address space */
-	err = lg_slot_claim();
+	err = ida_alloc_range(&slots, 1, 511, GFP_KERNEL);
 	if (err < 0)
 		return err;
 	vm->slot = err;
@@ -191,24 +159,7 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 	mmgrab(vm->mm);
 	vm->base = c.base;
 	vm->frames = c.frames;
-	err = lg_memory_init(vm);
-	if (!err)
-		err = lg_vcpu_create(vm, &c);
-	return err;
-}
-
-/* describe the module */
-static int lg_info(struct lg_info __user *arg)
-{
-	struct lg_info i = {
-		.api = LG_API,
-		.guests = READ_ONCE(guests),
-		.levels = pgtable_l5_enabled() ? 5 : 4,
-		.pti = boot_cpu_has(X86_FEATURE_PTI),
-	};
-
-	strscpy(i.version, LG_VERSION, sizeof(i.version));
-	return copy_to_user(arg, &i, sizeof(i)) ? -EFAULT : 0;
+	return lg_memory_init(vm) ?: lg_vcpu_create(vm, &c);
 }
 
 /* run once for the launcher */
@@ -282,7 +233,7 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return lg_device_irq(vm, arg);
 	/* tell of module and guest */
 	case LG_INFO:
-		return lg_info(p);
+		return LG_API;
 	case LG_STATS:
 		st = vm->stats;
 		st.shadow_pages = vm->nr_shadows;
@@ -313,7 +264,7 @@ static const char *unsupported(void)
 {
 	if (xen_pv_domain())
 		return "this kernel is itself a Xen PV guest";
-	if (host_has_fred())
+	if (__read_cr4() & BIT_ULL(32))
 		return "FRED event delivery is on (boot with fred=off)";
 	if (cc_platform_has(CC_ATTR_GUEST_STATE_ENCRYPT))
 		return "this machine is an SEV-ES/SNP guest";
@@ -327,35 +278,23 @@ static const char *unsupported(void)
 }
 
 /* copy the switcher's text */
-static void free_text(void)
-{
-	int i;
-
-	for (i = 0; i < LG_TEXT_PAGES; i++)
-		if (lg_text[i])
-			__free_page(lg_text[i]);
-	if (lg_zero)
-		__free_page(lg_zero);
-}
-
 static int copy_text(void)
 {
-	size_t left = lg_switcher_end - lg_switcher;
-	int i;
+	size_t size = lg_switcher_end - lg_switcher;
 
-	lg_zero = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!lg_zero || left > LG_TEXT_PAGES * PAGE_SIZE)
+	if (size > LG_TEXT_PAGES * PAGE_SIZE)
 		return -ENOMEM;
-	for (i = 0; i < LG_TEXT_PAGES; i++) {
-		/* copy one page */
-		lg_text[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
-		if (!lg_text[i])
-			return -ENOMEM;
-		memcpy(page_address(lg_text[i]), lg_switcher + i * PAGE_SIZE,
-		       min_t(size_t, left, PAGE_SIZE));
-		left -= min_t(size_t, left, PAGE_SIZE);
-	}
+	lg_text = alloc_pages_exact(LG_TEXT_PAGES * PAGE_SIZE,
+				    GFP_KERNEL | __GFP_ZERO);
+	if (!lg_text)
+		return -ENOMEM;
+	memcpy(lg_text, lg_switcher, size);
 	return 0;
+}
+
+static void free_text(void)
+{
+	free_pages_exact(lg_text, LG_TEXT_PAGES * PAGE_SIZE);
 }
 
 static int __init lg_init(void)
@@ -371,8 +310,9 @@ static int __init lg_init(void)
 		pr_warn("lguest: the host distrusts its TSC: "
 			"guest clocks may step\n");
 	err = copy_text();
-	if (!err)
-		err = misc_register(&lg_device);
+	if (err)
+		return err;
+	err = misc_register(&lg_device);
 	if (err)
 		free_text();
 	return err;

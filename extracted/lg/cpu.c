@@ -83,10 +83,8 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 		set_debugreg(0, 7);
 	d->dr7 = v->dr[7];
 	if (d->dr7 & 0xff) {
-		set_debugreg(v->dr[0], 0);
-		set_debugreg(v->dr[1], 1);
-		set_debugreg(v->dr[2], 2);
-		set_debugreg(v->dr[3], 3);
+		for (i = 0; i < 4; i++)
+			set_debugreg(v->dr[i], i);
 		set_debugreg(DR6_RESERVED, 6);
 	}
 	/* overwrite the processor's buffers */

@@ -209,7 +209,7 @@ static bool read_msr(struct lg_vcpu *v, u32 msr, u64 *val)
 }
 
 /* write a model-specific register */
-static bool write_msr(struct lg_vcpu *v, u32 msr, u64 val)
+bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val)
 {
 	switch (msr) {
 	case MSR_FS_BASE:
@@ -243,21 +243,15 @@ static u64 *gpr(struct lg_data *d, unsigned int n)
 /* move from and to control registers */
 static bool mov_from_cr(struct lg_vcpu *v, unsigned int cr, u64 *reg)
 {
-	switch (cr) {
-	case 0:
-		*reg = v->cr0;
-		return true;
-	case 2:
-		*reg = READ_ONCE(v->info->arch.cr2);
-		return true;
-	case 3:
-		*reg = v->kernel_cr3 << PAGE_SHIFT;
-		return true;
-	case 4:
-		*reg = v->guest_cr4;
-		return true;
-	}
-	return false;
+	const u64 values[] = {
+		v->cr0, 0, READ_ONCE(v->info->arch.cr2),
+		v->kernel_cr3 << PAGE_SHIFT, v->guest_cr4,
+	};
+
+	if (cr == 1 || cr >= ARRAY_SIZE(values))
+		return false;
+	*reg = values[cr];
+	return true;
 }
 
 /* move to a control register */
@@ -347,7 +341,7 @@ static bool two_byte(struct lg_vcpu *v, const u8 *code, u8 rex, int *len)
 	/* stand in for model-specific registers */
 	case 0x30:
 		*len = 1;
-		return write_msr(v, d->rcx, val);
+		return lg_write_msr(v, d->rcx, val);
 	case 0x32:
 		*len = 1;
 		if (!read_msr(v, d->rcx, &val))

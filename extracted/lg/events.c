@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Event channels, the 2-level kind: interrupts in two bitmaps. */
 #include <linux/eventfd.h>
+#include <linux/nospec.h>
 #include <xen/interface/event_channel.h>
 #include "lg.h"
 #include "host.h"
@@ -15,9 +16,9 @@ bool lg_event_pending(struct lg_vcpu *v)
 /* ask for an upcall */
 static void upcall(struct lg_vcpu *v, unsigned int port)
 {
-	if (test_bit(port, (unsigned long *)v->vm->shared->evtchn_mask))
+	if (test_bit(port, v->vm->shared->evtchn_mask))
 		return;
-	set_bit(port / 64, (unsigned long *)&v->info->evtchn_pending_sel);
+	set_bit(port / 64, &v->info->evtchn_pending_sel);
 	/* The word before the flag: the guest clears the flag, then looks. */
 	smp_store_release(&v->info->evtchn_upcall_pending, 1);
 	lg_kick(v);
@@ -29,8 +30,7 @@ void lg_event_raise(struct lg_vm *vm, unsigned int port)
 	unsigned long flags;
 
 	spin_lock_irqsave(&vm->event_lock, flags);
-	if (!test_and_set_bit(port,
-			      (unsigned long *)vm->shared->evtchn_pending))
+	if (!test_and_set_bit(port, vm->shared->evtchn_pending))
 		upcall(vm->vcpu, port);
 	spin_unlock_irqrestore(&vm->event_lock, flags);
 }
@@ -120,7 +120,7 @@ static long close_port(struct lg_vcpu *v, unsigned int port)
 	if (p->type == EVTCHNSTAT_pirq)
 		v->vm->pirq_port[p->virq] = 0;
 	p->type = EVTCHNSTAT_closed;
-	clear_bit(port, (unsigned long *)v->vm->shared->evtchn_pending);
+	clear_bit(port, v->vm->shared->evtchn_pending);
 	return 0;
 }
 
@@ -150,29 +150,9 @@ static long send(struct lg_vcpu *v, unsigned int port)
 		return -EINVAL;
 	if (p->type == EVTCHNSTAT_interdomain && p->notify)
 		host_eventfd_signal(p->notify);
-	else if (p->type == EVTCHNSTAT_ipi)
-		if (!test_and_set_bit(port, (unsigned long *)
-				      v->vm->shared->evtchn_pending))
-			upcall(v, port);
-	return 0;
-}
-
-/* unmask a port */
-static long unmask(struct lg_vcpu *v, unsigned int port)
-{
-	clear_bit(port, (unsigned long *)v->vm->shared->evtchn_mask);
-	if (test_bit(port, (unsigned long *)v->vm->shared->evtchn_pending))
+	else if (p->type == EVTCHNSTAT_ipi &&
+		 !test_and_set_bit(port, v->vm->shared->evtchn_pending))
 		upcall(v, port);
-	return 0;
-}
-
-/* tell a port's status */
-static long status(struct lg_vcpu *v, struct evtchn_status *s)
-{
-	s->status = v->vm->ports[s->port].type;
-	s->vcpu = 0;
-	if (s->status == EVTCHNSTAT_virq)
-		s->u.virq = v->vm->ports[s->port].virq;
 	return 0;
 }
 
@@ -189,29 +169,18 @@ union event_arg {
 };
 
 /* tell the size of an argument */
-static size_t arg_size(unsigned int op)
-{
-	switch (op) {
-	case EVTCHNOP_bind_virq:
-		return sizeof(struct evtchn_bind_virq);
-	case EVTCHNOP_bind_ipi:
-		return sizeof(struct evtchn_bind_ipi);
-	case EVTCHNOP_alloc_unbound:
-		return sizeof(struct evtchn_alloc_unbound);
-	case EVTCHNOP_bind_vcpu:
-		return sizeof(struct evtchn_bind_vcpu);
-	case EVTCHNOP_status:
-		return sizeof(struct evtchn_status);
+static const u8 arg_size[] = {
+	[EVTCHNOP_bind_virq] = sizeof(struct evtchn_bind_virq),
+	[EVTCHNOP_bind_ipi] = sizeof(struct evtchn_bind_ipi),
+	[EVTCHNOP_alloc_unbound] = sizeof(struct evtchn_alloc_unbound),
+	[EVTCHNOP_bind_vcpu] = sizeof(struct evtchn_bind_vcpu),
+	[EVTCHNOP_status] = sizeof(struct evtchn_status),
 	/* sizes of arguments for devices */
-	case EVTCHNOP_bind_pirq:
-		return sizeof(struct evtchn_bind_pirq);
-	case EVTCHNOP_close:
-	case EVTCHNOP_send:
-	case EVTCHNOP_unmask:
-		return sizeof(evtchn_port_t);
-	}
-	return 0;
-}
+	[EVTCHNOP_bind_pirq] = sizeof(struct evtchn_bind_pirq),
+	[EVTCHNOP_close] = sizeof(evtchn_port_t),
+	[EVTCHNOP_send] = sizeof(evtchn_port_t),
+	[EVTCHNOP_unmask] = sizeof(evtchn_port_t),
+};
 
 /* answer an event call */
 /* answer it under the lock */
@@ -248,20 +217,31 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 		return close_port(v, port);
 	case EVTCHNOP_send:
 		return send(v, port);
-	case EVTCHNOP_status:
-		return status(v, &a->status);
+	/* unmask a port */
 	case EVTCHNOP_unmask:
-		return unmask(v, port);
+		clear_bit(port, vm->shared->evtchn_mask);
+		if (test_bit(port, vm->shared->evtchn_pending))
+			upcall(v, port);
+		return 0;
+	/* tell a port's status */
+	case EVTCHNOP_status:
+		a->status.status = vm->ports[port].type;
+		a->status.vcpu = 0;
+		a->status.u.virq = vm->ports[port].virq;
+		return 0;
 	}
 	return -ENOSYS;
 }
 
 long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg)
 {
-	size_t size = arg_size(op);
 	union event_arg a;
+	size_t size;
 	long ret;
 
+	if (op >= ARRAY_SIZE(arg_size))
+		return -ENOSYS;
+	size = arg_size[array_index_nospec(op, ARRAY_SIZE(arg_size))];
 	if (!size)
 		return -ENOSYS;
 	if (lg_read(v, arg, &a, size))

@@ -20,16 +20,6 @@ static inline void host_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
-/* ask for event delivery by FRED */
-static inline bool host_has_fred(void)
-{
-#ifdef X86_FEATURE_FRED
-	return boot_cpu_has(X86_FEATURE_FRED);
-#else
-	return false;
-#endif
-}
-
 /* ask whether the host clears buffers */
 static inline bool host_clears_buffers(void)
 {
@@ -42,17 +32,8 @@ static inline bool host_clears_buffers(void)
 }
 
 /* name what must be off */
-#ifdef X86_CR4_LAM_SUP
-#define HOST_CR4_LAM	X86_CR4_LAM_SUP
-#else
-#define HOST_CR4_LAM	0
-#endif
-
-#ifndef X86_CR4_CET
-#define X86_CR4_CET	0
-#endif
 #define HOST_CR4_OFF	(X86_CR4_PGE | X86_CR4_SMAP | X86_CR4_PKE | \
-			 X86_CR4_CET | X86_CR4_PCE | X86_CR4_TSD | \
-			 HOST_CR4_LAM | BIT(27) /* LASS */)
+			 X86_CR4_PCE | X86_CR4_TSD | BIT(23) /* CET */ | \
+			 BIT(27) /* LASS */ | BIT(28) /* LAM */)
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The Xen PV hypercalls that a Linux domU makes. */
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
@@ -111,40 +112,31 @@ static long set_trap_table(struct lg_vcpu *v, u64 table)
 			break;
 		v->traps[t.vector].address = t.address;
 		v->traps[t.vector].flags = t.flags;
-		v->traps[t.vector].set = true;
 	}
 	return 0;
 }
 
 /* register a callback */
+#define CALLBACKS	(BIT(CALLBACKTYPE_event) | \
+			 BIT(CALLBACKTYPE_failsafe) | \
+			 BIT(CALLBACKTYPE_syscall) | \
+			 BIT(CALLBACKTYPE_syscall32))
+
 static long callback_op(struct lg_vcpu *v, u64 cmd, u64 arg)
 {
+	const u16 last = CALLBACKTYPE_syscall32;
 	struct callback_register r;
-	struct lg_callback *c;
+	struct lg_entry *c;
 
 	if (cmd != CALLBACKOP_register)
 		return -ENOSYS;
 	if (lg_read(v, arg, &r, sizeof(r)))
 		return -EFAULT;
-	/* find the callback's place */
-	switch (r.type) {
-	case CALLBACKTYPE_event:
-		c = &v->event;
-		break;
-	case CALLBACKTYPE_failsafe:
-		c = &v->failsafe;
-		break;
-	case CALLBACKTYPE_syscall:
-		c = &v->syscall;
-		break;
-	case CALLBACKTYPE_syscall32:
-		c = &v->syscall32;
-		break;
-	default:
+	if (r.type > last || !(BIT(r.type) & CALLBACKS))
 		return -ENOSYS;
-	}
+	c = &v->callbacks[array_index_nospec(r.type, last + 1)];
 	c->address = r.address;
-	c->mask = r.flags & CALLBACKF_mask_events;
+	c->flags = r.flags & CALLBACKF_mask_events ? LG_MASK : 0;
 	return 0;
 }
 
@@ -164,6 +156,9 @@ static u64 segment_base(const struct lg_vcpu *v, u16 sel)
 
 static long set_segment_base(struct lg_vcpu *v, u64 which, u64 base)
 {
+	static const u32 msr[] = { [SEGBASE_FS] = MSR_FS_BASE,
+		[SEGBASE_GS_USER] = MSR_KERNEL_GS_BASE,
+		[SEGBASE_GS_KERNEL] = MSR_GS_BASE };
 	struct lg_data *d = v->d;
 
 	if (which == SEGBASE_GS_USER_SEL) {
@@ -172,28 +167,14 @@ static long set_segment_base(struct lg_vcpu *v, u64 which, u64 base)
 		d->kgs_base = segment_base(v, base);
 		return 0;
 	}
-	/* check and set a base */
-	if (!lg_canonical(base))
+	if (which >= ARRAY_SIZE(msr) || !lg_write_msr(v, msr[which], base))
 		return -EINVAL;
-	switch (which) {
-	case SEGBASE_FS:
-		d->fs_base = base;
-		return 0;
-	case SEGBASE_GS_USER:
-		d->kgs_base = base;
-		return 0;
-	case SEGBASE_GS_KERNEL:
-		d->gs_base = base;
-		return 0;
-	}
-	return -EINVAL;
+	return 0;
 }
 
 /* read and write debug registers */
 static long write_debugreg(struct lg_vcpu *v, u64 reg, u64 val)
 {
-	int i;
-
 	switch (reg) {
 	case 0 ... 3:
 		if (!lg_canonical(val) || lg_ours(val))
@@ -207,22 +188,14 @@ static long write_debugreg(struct lg_vcpu *v, u64 reg, u64 val)
 		return 0;
 	case 5:
 	case 7:
-		if (val >> 32 || val & BIT(13))
+		if (val >> 32 || val & BIT(13) || val & ~(val << 1) & 0x22220000)
 			return -EPERM;
-		for (i = 0; i < 4; i++)
-			if (((val >> (16 + 4 * i)) & 3) == 2)
-				return -EPERM;
 		v->dr[7] = (val & 0xffff03ff) | LG_DR7_FIXED;
 		return 0;
 	}
 	return -EINVAL;
 }
 
-/* read a debug register */
-static long read_debugreg(struct lg_vcpu *v, u64 reg)
-{
-	return reg < 4 || reg == 6 || reg == 7 ? (long)v->dr[reg] : -EINVAL;
-}
 
 /* register the vcpu info */
 static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
@@ -251,15 +224,12 @@ static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
 }
 
 /* tell of time, running and idling */
-static long register_time_area(struct lg_vcpu *v, u64 arg)
+static long time_area(struct lg_vcpu *v, u64 va)
 {
 	struct pvclock_vcpu_time_info t;
-	u64 va;
 
-	if (lg_read(v, arg, &va, sizeof(va)))
-		return -EFAULT;
-	lg_clock_fill(v, &t);
-	return va ? lg_write(v, va, &t, sizeof(t)) : 0;
+	lg_clock_fill(v->vm, &t);
+	return lg_write(v, va, &t, sizeof(t));
 }
 
 /* Always running: the time that the host takes away is not told. */
@@ -297,9 +267,13 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 	case VCPUOP_get_runstate_info:
 		return runstate(v, arg);
 	case VCPUOP_register_runstate_memory_area:
+	case VCPUOP_register_vcpu_time_memory_area:
 		if (lg_read(v, arg, &va, sizeof(va)))
 			return -EFAULT;
-		return va ? runstate(v, va) : 0;
+		if (!va)
+			return 0;
+		return cmd == VCPUOP_register_runstate_memory_area ?
+			runstate(v, va) : time_area(v, va);
 	/* answer about its timer and memory */
 	case VCPUOP_stop_periodic_timer:
 		return 0;
@@ -310,8 +284,6 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 		return 0;
 	case VCPUOP_register_vcpu_info:
 		return register_vcpu_info(v, arg);
-	case VCPUOP_register_vcpu_time_memory_area:
-		return register_time_area(v, arg);
 	}
 	return -ENOSYS;
 }
@@ -412,7 +384,7 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 	case __HYPERVISOR_set_debugreg:
 		return write_debugreg(v, a[0], a[1]);
 	case __HYPERVISOR_get_debugreg:
-		return read_debugreg(v, a[0]);
+		return a[0] < 4 || a[0] == 6 || a[0] == 7 ? (long)v->dr[a[0]] : -EINVAL;
 	case __HYPERVISOR_update_descriptor:
 		return lg_update_descriptor(v, a[0], a[1]);
 	case __HYPERVISOR_set_segment_base:

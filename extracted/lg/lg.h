@@ -14,6 +14,7 @@
 #include <asm/fpu/types.h>
 #include <asm/desc_defs.h>
 #include <xen/interface/xen.h>
+#include <xen/interface/callback.h>
 #include <asm/xen/interface.h>
 #include "lguest.h"
 #include "switcher.h"
@@ -63,16 +64,13 @@ struct lg_data {
 };
 
 /* structures of the module */
-struct lg_trap {
-	u64 address;
-	u8 flags;		/* bits 0-1 DPL, bit 2: mask events */
-	bool set;
+#define LG_MASK	4
+
+struct lg_entry {
+	u64 address;		/* 0: none */
+	u8 flags;		/* LG_MASK; bits 0-1: DPL, of a trap */
 };
 
-struct lg_callback {
-	u64 address;
-	bool mask;
-};
 struct lg_port {
 	u8 type;		/* EVTCHNSTAT_* */
 	u8 virq;
@@ -140,8 +138,8 @@ struct lg_vcpu {
 	struct fpu_guest fpu;
 
 	/* fields for entry points and events */
-	struct lg_trap traps[256];
-	struct lg_callback event, failsafe, syscall, syscall32;
+	struct lg_entry traps[256];
+	struct lg_entry callbacks[CALLBACKTYPE_syscall32 + 1];
 	u64 gdt_frame;			/* ~0: none */
 
 	struct vcpu_info *info;		/* in pinned guest memory */
@@ -155,14 +153,13 @@ struct lg_vcpu {
 
 /* prototypes of the module */
 /* core.c */
-extern struct page *lg_text[LG_TEXT_PAGES];
-extern struct page *lg_zero;
+extern void *lg_text;
 int lg_slot_open(struct lg_vm *vm);
 void lg_slot_close(struct lg_vm *vm);
 
 /* vcpu.c */
 int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c);
-void *lg_block_page(struct lg_vcpu *v, int n, u64 flags, bool guest);
+void *lg_block_page(struct lg_vcpu *v, int n, u64 flags);
 void lg_vcpu_free(struct lg_vcpu *v);
 int lg_run(struct lg_vcpu *v, struct lg_run *run);
 void lg_kick(struct lg_vcpu *v);
@@ -204,7 +201,7 @@ void lg_drop_page(struct lg_vcpu *v, u64 va);
 u64 *lg_table(struct lg_vm *vm);
 #define LG_RO	(PTE_P | PTE_A | PTE_NX)
 #define LG_RW	(LG_RO | PTE_RW | PTE_D)
-int lg_map(struct lg_vm *vm, u64 *pdpt, u64 va, struct page *page, u64 flags);
+int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags);
 
 /* cpu.c: registers that host and guest share */
 struct lg_host_state {
@@ -224,6 +221,7 @@ void lg_iret(struct lg_vcpu *v);
 
 /* emulate.c */
 bool lg_emulate(struct lg_vcpu *v);
+bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val);
 bool lg_forced_cpuid(struct lg_vcpu *v);
 u64 lg_xcr0_mask(void);
 
@@ -248,7 +246,7 @@ long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* clock.c */
 void lg_clock_init(struct lg_vcpu *v);
-void lg_clock_fill(struct lg_vcpu *v, struct pvclock_vcpu_time_info *t);
+void lg_clock_fill(struct lg_vm *vm, struct pvclock_vcpu_time_info *t);
 u64 lg_clock_now(struct lg_vm *vm);
 int lg_timer_set(struct lg_vcpu *v, u64 when);
 void lg_timer_stop(struct lg_vcpu *v);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory: frames of the launcher, and reading what a guest points at. */
 #include <linux/bitmap.h>
-#include <linux/vmalloc.h>
 #include "lg.h"
 
 /* begin and end the list of frames */

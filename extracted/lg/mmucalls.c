@@ -5,10 +5,16 @@
 
 #define MAX_BATCH	256	/* Linux asks for at most 32 at a time */
 
+union request {
+	struct mmu_update update;
+	struct mmuext_op ext;
+};
+
 /* write an entry for the guest */
 /* An inactive table needs nothing more, and an active one a flush. */
-static long write_entry(struct lg_vcpu *v, u64 ptr, u64 val)
+static long write_entry(struct lg_vcpu *v, const union request *r)
 {
+	u64 ptr = r->update.ptr, val = r->update.val;
 	u64 *frame = lg_frame(v->vm, ptr >> PAGE_SHIFT);
 	u64 *slot, old;
 
@@ -33,52 +39,13 @@ static long write_entry(struct lg_vcpu *v, u64 ptr, u64 val)
 	return -ENOSYS;
 }
 
-/* end a batch of table calls */
-static long batch_end(struct lg_vcpu *v, u64 done, u32 n, long err)
-{
-	if (done && lg_write(v, done, &n, sizeof(n)))
-		return -EFAULT;
-	return err;
-}
-
-/* write a batch of entries */
-long lg_mmu_update(struct lg_vcpu *v, u64 list, u64 count, u64 done)
-{
-	struct mmu_update u;
-	long err = 0;
-	u32 i;
-
-	if (count > MAX_BATCH)
-		return -E2BIG;
-	for (i = 0; i < count; i++) {
-		if (lg_read(v, list + i * sizeof(u), &u, sizeof(u)))
-			err = -EFAULT;
-		else
-			err = write_entry(v, u.ptr, u.val);
-		if (err)
-			break;
-		cond_resched();
-	}
-	return batch_end(v, done, i, err);
-}
-
-/* copy a frame to another */
-static long copy_frame(struct lg_vcpu *v, u64 to, u64 from)
-{
-	void *dst = lg_frame(v->vm, to), *src = lg_frame(v->vm, from);
-
-	if (!dst || !src)
-		return -EINVAL;
-	copy_page(dst, src);
-	return 0;
-}
-
 /* do one extended operation */
-static long mmuext(struct lg_vcpu *v, const struct mmuext_op *op)
+static long mmuext(struct lg_vcpu *v, const union request *r)
 {
+	const struct mmuext_op *op = &r->ext;
 	struct lg_vm *vm = v->vm;
 	u64 gfn = op->arg1.mfn;
-	void *frame;
+	void *frame, *from;
 
 	switch (op->cmd) {
 	/* flush what the guest names */
@@ -123,30 +90,48 @@ static long mmuext(struct lg_vcpu *v, const struct mmuext_op *op)
 		clear_page(frame);
 		return 0;
 	case MMUEXT_COPY_PAGE:
-		return copy_frame(v, gfn, op->arg2.src_mfn);
+		from = lg_frame(vm, op->arg2.src_mfn);
+		if (!from)
+			return -EINVAL;
+		copy_page(frame, from);
+		return 0;
 	}
 	return -ENOSYS;
 }
 
-/* do a batch of extended operations */
-long lg_mmuext_op(struct lg_vcpu *v, u64 list, u64 count, u64 done)
+/* do a batch of requests */
+static __always_inline long batch(struct lg_vcpu *v, u64 list, u64 count,
+	u64 done, size_t size,
+	long (*one)(struct lg_vcpu *v, const union request *r))
 {
-	struct mmuext_op op;
+	union request r;
 	long err = 0;
 	u32 i;
 
 	if (count > MAX_BATCH)
 		return -E2BIG;
 	for (i = 0; i < count; i++) {
-		if (lg_read(v, list + i * sizeof(op), &op, sizeof(op)))
-			err = -EFAULT;
-		else
-			err = mmuext(v, &op);
+		err = lg_read(v, list + i * size, &r, size);
+		if (!err)
+			err = one(v, &r);
 		if (err)
 			break;
 		cond_resched();
 	}
-	return batch_end(v, done, i, err);
+	if (done && lg_write(v, done, &i, sizeof(i)))
+		return -EFAULT;
+	return err;
+}
+
+long lg_mmu_update(struct lg_vcpu *v, u64 list, u64 count, u64 done)
+{
+	return batch(v, list, count, done, sizeof(struct mmu_update),
+		     write_entry);
+}
+
+long lg_mmuext_op(struct lg_vcpu *v, u64 list, u64 count, u64 done)
+{
+	return batch(v, list, count, done, sizeof(struct mmuext_op), mmuext);
 }
 
 /* write the entry for an address */

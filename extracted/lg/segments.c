@@ -64,8 +64,7 @@ int lg_set_ldt(struct lg_vcpu *v, u64 va, unsigned int entries)
 		struct desc_struct **ldt = &v->ldt[i / 512];
 
 		if (!*ldt)
-			*ldt = lg_block_page(v, LG_P_LDT + i / 512, LG_RO,
-					     true);
+			*ldt = lg_block_page(v, LG_P_LDT + i / 512, LG_RO);
 		if (!*ldt)
 			return -ENOMEM;
 		n = min(entries - i, 64u);

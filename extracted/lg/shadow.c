@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Shadow page tables: what the CPU really walks while a guest runs. */
-#include <linux/slab.h>
 #include <asm/io.h>
 #include "lg.h"
 
@@ -31,9 +30,8 @@ u64 *lg_table(struct lg_vm *vm)
 }
 
 /* Below one of the three PDPTs of slot 256; what is mapped so stays. */
-int lg_map(struct lg_vm *vm, u64 *pdpt, u64 va, struct page *page, u64 flags)
+int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags)
 {
-	u64 *table = pdpt;
 	int level;
 
 	for (level = 2; level; level--) {
@@ -110,9 +108,8 @@ void lg_drop_all(struct lg_vcpu *v)
 }
 
 /* find the last-level shadow table */
-static u64 *leaf_table(struct lg_vcpu *v, u64 *root, u64 va, bool make)
+static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va, bool make)
 {
-	u64 *table = root;
 	int level;
 
 	for (level = 3; level; level--) {
@@ -295,10 +292,10 @@ static bool fill_m2p(struct lg_vcpu *v, u64 va)
 bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 {
 	u32 access = *error & (X86_PF_WRITE | X86_PF_USER | X86_PF_INSTR);
+	u64 *root = v->user ? v->user_root : v->kernel_root, *shadow;
 	struct lg_walk w;
 	struct page *page;
 	bool writable;
-	u64 *shadow;
 	int r;
 
 	v->vm->stats.faults++;
@@ -327,12 +324,10 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 		return true;
 	}
 	/* get the shadow table, dropping if need be */
-	shadow = leaf_table(v, v->user ? v->user_root : v->kernel_root, va,
-			    true);
+	shadow = leaf_table(v, root, va, true);
 	if (!shadow) {
 		lg_drop_all(v);
-		shadow = leaf_table(v, v->user ? v->user_root : v->kernel_root,
-				    va, true);
+		shadow = leaf_table(v, root, va, true);
 	}
 	if (!shadow) {
 		lg_kill(v, "Shadow paging: filling",
@@ -384,17 +379,12 @@ int lg_shadow_init(struct lg_vcpu *v)
 	return v->kernel_pa && v->user_pa ? 0 : -ENOMEM;
 }
 
-static void free_list(struct list_head *list)
-{
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, list, lru)
-		__free_page(page);
-}
-
 /* Everything has been dropped: a page in use is on no list. */
 void lg_shadow_free(struct lg_vm *vm)
 {
-	free_list(&vm->shadows);
-	free_list(&vm->tables);
+	struct page *page, *next;
+
+	list_splice(&vm->shadows, &vm->tables);
+	list_for_each_entry_safe(page, next, &vm->tables, lru)
+		__free_page(page);
 }

@@ -3,9 +3,9 @@
 #include <linux/objtool.h>
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
-#include <asm/unwind_hints.h>
 #include <asm/msr-index.h>
 #include "switcher.h"
+#include "offsets.h"
 
 #define DATA(off)	(lg_switcher + LG_P_DATA * 4096 + (off))(%rip)
 #define HOST(off)	(lg_switcher + LG_P_HOST * 4096 + (off))(%rip)
@@ -78,21 +78,10 @@ trap:
 	testb	$3, 24(%rsp)
 	jz	from_ring0
 save:
-	pushq	%rdi
-	pushq	%rsi
-	pushq	%rdx
-	pushq	%rcx
-	pushq	%rax
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	.irp	reg, rdi, rsi, rdx, rcx, rax, r8, r9, r10, r11, rbx, rbp, r12, \
+		r13, r14, r15
+	pushq	%\reg
+	.endr
 
 /* leave for the host */
 leave:
@@ -163,7 +152,7 @@ from_ring0:
 	1:	leaq	to_guest(%rip), %rax
 		cmpq	%rax, 24(%rsp)
 		popq	%rax
-		jne	2f
+		jne	give_up
 		/*
 		 * The guest's frame still stands at the top of the register area and
 		 * its registers are in the CPU: the fault becomes an exit of its own.
@@ -174,7 +163,8 @@ from_ring0:
 		leaq	DATA(LG_D_TRAP), %rsp
 		jmp	save
 	/* give up this guest */
-	2:	orq	$LG_TRAP_BUG, (%rsp)
+	give_up:
+		orq	$LG_TRAP_BUG, (%rsp)
 		popq	DATA(LG_D_TRAP)
 		popq	DATA(LG_D_ERROR)
 		popq	DATA(LG_D_RIP)
@@ -221,26 +211,16 @@ debug:
 	testb	$3, 24(%rsp)
 	jnz	ist_from_guest
 	cmpb	$1, (%rsp)
-	jne	1f
+	jne	give_up
 	/* #DB of a MOV SS shadow, delivered on the first line of syscall64. */
 	addq	$16, %rsp
 	resume	LG_D_RESUME
-	/* give up on a double fault */
-	1:	orq	$LG_TRAP_BUG, (%rsp)
-		popq	DATA(LG_D_TRAP)
-		popq	DATA(LG_D_ERROR)
-		popq	DATA(LG_D_RIP)
-		jmp	leave
 
 /* copy a guest's frame from its stack */
 ist_from_guest:
-	popq	DATA(LG_D_TRAP)
-	popq	DATA(LG_D_ERROR)
-	popq	DATA(LG_D_RIP)
-	popq	DATA(LG_D_RIP + 8)
-	popq	DATA(LG_D_RIP + 16)
-	popq	DATA(LG_D_RIP + 24)
-	popq	DATA(LG_D_RIP + 32)
+	.irp	word, 0, 1, 2, 3, 4, 5, 6
+	popq	DATA(LG_D_TRAP + \word * 8)
+	.endr
 	leaq	DATA(LG_D_TRAP), %rsp
 	jmp	save
 
@@ -302,21 +282,11 @@ enter_window:
 		jz	1f
 		movq	%rax, %dr7
 	/* load the guest's registers */
-	1:	popq	%r15
-		popq	%r14
-		popq	%r13
-		popq	%r12
-		popq	%rbp
-		popq	%rbx
-		popq	%r11
-		popq	%r10
-		popq	%r9
-		popq	%r8
-		popq	%rax
-		popq	%rcx
-		popq	%rdx
-		popq	%rsi
-		popq	%rdi
+	1:
+		.irp	reg, r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, \
+			rdx, rsi, rdi
+		popq	%\reg
+		.endr
 		addq	$16, %rsp
 to_guest:
 	iretq
@@ -339,12 +309,9 @@ SYM_DATA(lg_off_syscall32,	.quad syscall32 - lg_switcher)
  * pages is mapped at "block".  Interrupts are off.  Returns after an exit.
  */
 SYM_FUNC_START(lg_enter)
-	pushq	%rbp
-	pushq	%rbx
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	.irp	reg, rbp, rbx, r12, r13, r14, r15
+	pushq	%\reg
+	.endr
 	leaq	1f(%rip), %rax
 	pushq	%rax
 	pushq	%rdi
@@ -378,12 +345,9 @@ SYM_FUNC_START(lg_enter)
 		je	2f
 		movq	%rax, %cr4
 	2:	addq	$48, %rsp
-		popq	%r15
-		popq	%r14
-		popq	%r13
-		popq	%r12
-		popq	%rbx
-		popq	%rbp
+		.irp	reg, r15, r14, r13, r12, rbx, rbp
+		popq	%\reg
+		.endr
 		RET
 SYM_FUNC_END(lg_enter)
 STACK_FRAME_NON_STANDARD lg_enter

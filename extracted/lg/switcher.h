@@ -33,33 +33,7 @@
 #define LG_TRAP_BUG		0x400	/* or'ed in: a fault of the switcher */
 
 /* offsets in the data page */
-/* Offsets in struct lg_data; checked in vcpu.c. */
-#define LG_D_REGS	256
-#define LG_D_TRAP	376
-#define LG_D_ERROR	384
-#define LG_D_RIP	392
-#define LG_D_REGS_END	432
-#define LG_D_CR3	432
-#define LG_D_HOST_CR3	440
-#define LG_D_CR4	448
-#define LG_D_HOST_CR4	456
-#define LG_D_SCRATCH	464
-#define LG_D_FS_BASE	472
-#define LG_D_GS_BASE	480
-#define LG_D_DS		496
-#define LG_D_ES		498
-#define LG_D_FS		500
-#define LG_D_GS		502
-#define LG_D_LDT	504
-#define LG_D_NMI	506
-#define LG_D_MCE	507
-#define LG_D_DR7	512
-#define LG_D_RESUME	520
-#define LG_D_NMI_RIP	528
-#define LG_D_MCE_RIP	536
-#define LG_D_GDTR	544
-#define LG_D_TGDTR	560
-#define LG_D_IDTR	576
+#define LG_D_REGS	256	/* where the registers begin */
 
 /* Offsets in the host page. */
 #define LG_H_RSP	0

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What an exit means: mended, stood in for, or told the guest. */
-#include <linux/sched.h>
 #include "lg.h"
 
 /* flags a guest may have */
@@ -21,8 +20,8 @@ void lg_set_mode(struct lg_vcpu *v, bool user)
 }
 
 /* enter the guest's kernel with a frame */
-static void bounce(struct lg_vcpu *v, u64 address, bool mask, bool has_error,
-		   u32 error)
+static void bounce(struct lg_vcpu *v, const struct lg_entry *entry,
+		   bool has_error, u32 error)
 {
 	struct lg_data *d = v->d;
 	u8 masked = READ_ONCE(v->info->evtchn_upcall_mask) != 0;
@@ -50,16 +49,16 @@ static void bounce(struct lg_vcpu *v, u64 address, bool mask, bool has_error,
 	if (lg_write(v, sp, frame, n * 8)) {
 		lg_kill(v, "Traps and interrupts",
 			"the guest kernel's stack at %llx cannot take a frame for its handler at %llx",
-			sp, address);
+			sp, entry->address);
 		return;
 	}
 	/* go on in the handler */
 	d->rsp = sp;
-	d->rip = address;
+	d->rip = entry->address;
 	d->cs = LG_USER_CS;
 	d->ss = LG_USER_SS;
 	d->rflags = (d->rflags & ~ENTRY_CLEARS) | X86_EFLAGS_IF;
-	if (mask)
+	if (entry->flags & LG_MASK)
 		WRITE_ONCE(v->info->evtchn_upcall_mask, 1);
 }
 
@@ -74,24 +73,27 @@ static bool has_error_code(unsigned int vector)
 /* bounce to the vector's handler */
 void lg_inject(struct lg_vcpu *v, unsigned int vector, u32 error)
 {
-	struct lg_trap *t = &v->traps[vector];
+	const struct lg_entry *t = &v->traps[vector];
 
-	if (!t->set) {
+	if (!t->address) {
 		lg_kill(v, "Traps and interrupts",
 			"exception %u (error code %x, cr2 %llx) at %llx: the guest has no handler for it",
 			vector, error, v->cr2, v->d->rip);
 		return;
 	}
-	bounce(v, t->address, t->flags & 4, has_error_code(vector), error);
+	bounce(v, t, has_error_code(vector), error);
 }
 
 /* deliver pending events */
 void lg_deliver_events(struct lg_vcpu *v)
 {
-	if (!lg_event_pending(v) || !v->event.address)
+	struct lg_entry upcall = v->callbacks[CALLBACKTYPE_event];
+
+	if (!lg_event_pending(v) || !upcall.address)
 		return;
 	v->vm->stats.events++;
-	bounce(v, v->event.address, true, false, 0);
+	upcall.flags = LG_MASK;
+	bounce(v, &upcall, false, 0);
 }
 
 /* return where a frame says */
@@ -119,30 +121,19 @@ void lg_iret(struct lg_vcpu *v)
 		lg_set_mode(v, true);
 }
 
-/* handle a page fault */
-static void page_fault(struct lg_vcpu *v)
-{
-	u32 error = v->d->error;
-
-	if (lg_fault(v, v->cr2, &error))
-		return;
-	WRITE_ONCE(v->info->arch.cr2, v->cr2);
-	lg_inject(v, X86_TRAP_PF, error);
-}
-
 /* deliver int as the guest's gate says */
 static bool software_interrupt(struct lg_vcpu *v)
 {
-	struct lg_trap *t;
+	const struct lg_entry *t;
 	u8 code[2];
 
 	if (!v->user || lg_read(v, v->d->rip, code, 2) || code[0] != 0xcd)
 		return false;
 	t = &v->traps[code[1]];
-	if (!t->set || (t->flags & 3) != 3)
+	if (!t->address || (t->flags & 3) != 3)
 		return false;
 	v->d->rip += 2;
-	bounce(v, t->address, t->flags & 4, false, 0);
+	bounce(v, t, false, 0);
 	return true;
 }
 
@@ -150,17 +141,19 @@ static bool software_interrupt(struct lg_vcpu *v)
 /* Our gates let these three through; the guest's own may not. */
 static bool forbidden_int(struct lg_vcpu *v, unsigned int vector)
 {
-	const struct lg_trap *t = &v->traps[vector];
+	const struct lg_entry *t = &v->traps[vector];
 
 	if (!v->user || (vector != X86_TRAP_BP && vector != X86_TRAP_OF &&
 			 vector != 0x80))
 		return false;
-	return !t->set || (t->flags & 3) != 3;
+	return !t->address || (t->flags & 3) != 3;
 }
 
 /* handle an exception */
 static void exception(struct lg_vcpu *v, unsigned int vector)
 {
+	u32 error = v->d->error;
+
 	/* refuse a forbidden int */
 	if (forbidden_int(v, vector)) {
 		v->d->rip -= vector == 0x80 ? 2 : 1;
@@ -168,9 +161,12 @@ static void exception(struct lg_vcpu *v, unsigned int vector)
 		return;
 	}
 	switch (vector) {
+	/* handle a page fault */
 	case X86_TRAP_PF:
-		page_fault(v);
-		return;
+		if (lg_fault(v, v->cr2, &error))
+			return;
+		WRITE_ONCE(v->info->arch.cr2, v->cr2);
+		break;
 	case X86_TRAP_GP:
 		if (v->user ? software_interrupt(v) : lg_emulate(v))
 			return;
@@ -188,16 +184,16 @@ static void exception(struct lg_vcpu *v, unsigned int vector)
 			v->d->rip);
 		return;
 	}
-	lg_inject(v, vector, v->d->error);
+	lg_inject(v, vector, error);
 }
 
 /* handle a system call */
-static void syscall_exit(struct lg_vcpu *v, struct lg_callback *c)
+static void syscall_exit(struct lg_vcpu *v, unsigned int type)
 {
-	if (!v->user && c == &v->syscall)
+	if (!v->user && type == CALLBACKTYPE_syscall)
 		lg_hypercall(v);
-	else if (v->user && c->address)
-		bounce(v, c->address, c->mask, false, 0);
+	else if (v->user && v->callbacks[type].address)
+		bounce(v, &v->callbacks[type], false, 0);
 	else
 		lg_inject(v, X86_TRAP_UD, 0);
 }
@@ -219,9 +215,9 @@ void lg_handle_exit(struct lg_vcpu *v)
 	else if (trap & LG_TRAP_IRET)
 		lg_inject(v, X86_TRAP_GP, v->d->error);
 	else if (trap == LG_TRAP_SYSCALL)
-		syscall_exit(v, &v->syscall);
+		syscall_exit(v, CALLBACKTYPE_syscall);
 	else if (trap == LG_TRAP_SYSCALL32)
-		syscall_exit(v, &v->syscall32);
+		syscall_exit(v, CALLBACKTYPE_syscall32);
 	else if (trap == 0x80 || (trap < 32 && trap != X86_TRAP_NMI &&
 				  trap != X86_TRAP_MC))
 		exception(v, trap);

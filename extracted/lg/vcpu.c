@@ -2,80 +2,50 @@
 /* A virtual CPU: its block of pages, its birth, and its run loop. */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/vmalloc.h>
 #include <asm/debugreg.h>
-#include <asm/fpu/xcr.h>
 #include "lg.h"
 #include "host.h"
 
 /* check the layout of the data page */
 static_assert(offsetof(struct lg_data, r15) == LG_D_REGS);
-static_assert(offsetof(struct lg_data, trap) == LG_D_TRAP);
-static_assert(offsetof(struct lg_data, error) == LG_D_ERROR);
-static_assert(offsetof(struct lg_data, rip) == LG_D_RIP);
-static_assert(offsetof(struct lg_data, cr3) == LG_D_REGS_END);
-static_assert(LG_D_REGS_END % 16 == 0);
-static_assert(offsetof(struct lg_data, cr3) == LG_D_CR3);
-static_assert(offsetof(struct lg_data, host_cr3) == LG_D_HOST_CR3);
-static_assert(offsetof(struct lg_data, cr4) == LG_D_CR4);
-static_assert(offsetof(struct lg_data, host_cr4) == LG_D_HOST_CR4);
-static_assert(offsetof(struct lg_data, scratch) == LG_D_SCRATCH);
-static_assert(offsetof(struct lg_data, fs_base) == LG_D_FS_BASE);
-static_assert(offsetof(struct lg_data, gs_base) == LG_D_GS_BASE);
-static_assert(offsetof(struct lg_data, ds) == LG_D_DS);
-static_assert(offsetof(struct lg_data, gs) == LG_D_GS);
-static_assert(offsetof(struct lg_data, ldt) == LG_D_LDT);
-static_assert(offsetof(struct lg_data, nmi) == LG_D_NMI);
-static_assert(offsetof(struct lg_data, mce) == LG_D_MCE);
-static_assert(offsetof(struct lg_data, dr7) == LG_D_DR7);
-static_assert(offsetof(struct lg_data, resume) == LG_D_RESUME);
-static_assert(offsetof(struct lg_data, nmi_rip) == LG_D_NMI_RIP);
-static_assert(offsetof(struct lg_data, mce_rip) == LG_D_MCE_RIP);
-static_assert(offsetof(struct lg_data, gdtr) == LG_D_GDTR);
-static_assert(offsetof(struct lg_data, tgdtr) == LG_D_TGDTR);
-static_assert(offsetof(struct lg_data, idtr) == LG_D_IDTR);
+static_assert(offsetof(struct lg_data, cr3) % 16 == 0);
 static_assert(sizeof(struct lg_data) <= PAGE_SIZE);
 
 /* show pages in the block */
-void *lg_block_page(struct lg_vcpu *v, int n, u64 flags, bool guest)
+static u64 block_va(const struct lg_vcpu *v, int n)
 {
-	u64 va = (u64)v->block + n * PAGE_SIZE;
-	void *p = lg_table(v->vm);
-
-	if (!p || lg_map(v->vm, v->vm->host_pdpt, va, virt_to_page(p), flags))
-		return NULL;
-	if (guest && lg_map(v->vm, v->vm->kernel_pdpt, va, virt_to_page(p),
-			    flags))
-		return NULL;
-	return p;
+	return (u64)v->block + n * PAGE_SIZE;
 }
 
 static int map_both(struct lg_vcpu *v, int n, struct page *page, u64 flags)
 {
-	u64 va = (u64)v->block + n * PAGE_SIZE;
+	u64 va = block_va(v, n);
 	int err = lg_map(v->vm, v->vm->host_pdpt, va, page, flags);
 
 	return err ?: lg_map(v->vm, v->vm->kernel_pdpt, va, page, flags);
 }
 
+void *lg_block_page(struct lg_vcpu *v, int n, u64 flags)
+{
+	void *p = lg_table(v->vm);
+
+	return p && !map_both(v, n, virt_to_page(p), flags) ? p : NULL;
+}
+
 /* fill the interrupt table */
 static void set_gates(struct lg_vcpu *v, gate_desc *idt)
 {
+	struct idt_data gate;
 	int i;
 
 	for (i = 0; i < 256; i++) {
-		u64 at = (u64)v->block + i * 16;
-
 		/* lead one gate to its stub */
-		idt[i].offset_low = at;
-		idt[i].offset_middle = at >> 16;
-		idt[i].offset_high = at >> 32;
-		idt[i].segment = LG_CS;
-		idt[i].bits.type = GATE_INTERRUPT;
-		idt[i].bits.p = 1;
+		init_idt_data(&gate, i, v->block + i * 16);
+		gate.segment = LG_CS;
 		/* What the ABI lets user code raise: int3, into, int 0x80. */
 		if (i == X86_TRAP_BP || i == X86_TRAP_OF || i == 0x80)
-			idt[i].bits.dpl = 3;
+			gate.bits.dpl = 3;
+		idt_init_desc(&idt[i], &gate);
 	}
 	/* give four gates stacks of their own */
 	idt[X86_TRAP_NMI].bits.ist = 5;
@@ -89,9 +59,8 @@ static void set_descriptors(struct lg_vcpu *v)
 {
 	u64 *r = (u64 *)v->reserved;
 	/* find the TSS and the LDT */
-	u64 tss = (u64)v->block + LG_P_DATA * PAGE_SIZE +
-		  offsetof(struct lg_data, tss);
-	u64 ldt = (u64)v->block + LG_P_LDT * PAGE_SIZE;
+	u64 tss = block_va(v, LG_P_DATA) + offsetof(struct lg_data, tss);
+	u64 ldt = block_va(v, LG_P_LDT);
 
 	/* describe five segments */
 	/* Flat, present, accessed: ring 0 code and data, ring 3 of each. */
@@ -109,18 +78,17 @@ static void set_descriptors(struct lg_vcpu *v)
 /* set the first registers */
 static void set_data(struct lg_vcpu *v, const struct lg_create *c)
 {
-	u64 at = (u64)v->block + LG_P_DATA * PAGE_SIZE;
+	u64 at = block_va(v, LG_P_DATA);
 	struct lg_data *d = v->d;
 
 	/* point at the tables */
-	d->gdtr.address = (u64)v->block + LG_P_GDT * PAGE_SIZE;
-	d->gdtr.size = 15 * PAGE_SIZE - 1;
-	d->tgdtr.address = (u64)v->block + LG_P_TGDT * PAGE_SIZE;
-	d->tgdtr.size = 15 * PAGE_SIZE - 1;
-	d->idtr.address = (u64)v->block + LG_P_IDT * PAGE_SIZE;
+	d->gdtr.address = block_va(v, LG_P_GDT);
+	d->tgdtr.address = block_va(v, LG_P_TGDT);
+	d->idtr.address = block_va(v, LG_P_IDT);
+	d->gdtr.size = d->tgdtr.size = 15 * PAGE_SIZE - 1;
 	d->idtr.size = PAGE_SIZE - 1;
 	/* point at the stacks */
-	d->tss.sp0 = at + LG_D_REGS_END;
+	d->tss.sp0 = at + offsetof(struct lg_data, cr3);
 	d->tss.ist[4] = at + offsetofend(struct lg_data, nmi_stack);
 	d->tss.ist[5] = at + offsetofend(struct lg_data, mce_stack);
 	d->tss.ist[6] = at + offsetofend(struct lg_data, debug_stack);
@@ -147,22 +115,25 @@ static void set_data(struct lg_vcpu *v, const struct lg_create *c)
 /* build the block */
 static int map_block(struct lg_vcpu *v)
 {
-	gate_desc *idt = lg_block_page(v, LG_P_IDT, LG_RO, true);
-	int i, err = 0;
+	gate_desc *idt = lg_block_page(v, LG_P_IDT, LG_RO);
+	void *host = lg_table(v->vm);
+	int i, err;
 
 	/* allocate this vCPU's own pages */
-	v->d = lg_block_page(v, LG_P_DATA, LG_RW, true);
-	v->gdt = lg_block_page(v, LG_P_GDT, LG_RO, true);
-	v->reserved = lg_block_page(v, LG_P_GDT + 14, LG_RW, true);
-	v->tgdt = lg_block_page(v, LG_P_TGDT, LG_RW, true);
-	if (!idt || !v->d || !v->gdt || !v->reserved || !v->tgdt ||
-	    !lg_block_page(v, LG_P_HOST, LG_RW, false))
+	v->d = lg_block_page(v, LG_P_DATA, LG_RW);
+	v->gdt = lg_block_page(v, LG_P_GDT, LG_RO);
+	v->reserved = lg_block_page(v, LG_P_GDT + 14, LG_RW);
+	v->tgdt = lg_block_page(v, LG_P_TGDT, LG_RW);
+	if (!idt || !host || !v->d || !v->gdt || !v->reserved || !v->tgdt)
 		return -ENOMEM;
 	/* map what is shared */
+	err = lg_map(v->vm, v->vm->host_pdpt, block_va(v, LG_P_HOST),
+		     virt_to_page(host), LG_RW);
 	for (i = 0; i < LG_TEXT_PAGES; i++)
-		err |= map_both(v, LG_P_TEXT + i, lg_text[i], PTE_P | PTE_A);
+		err |= map_both(v, LG_P_TEXT + i,
+				virt_to_page(lg_text + i * PAGE_SIZE), PTE_P | PTE_A);
 	for (i = 1; i < 14; i++)
-		err |= map_both(v, LG_P_GDT + i, lg_zero, LG_RO);
+		err |= map_both(v, LG_P_GDT + i, ZERO_PAGE(0), LG_RO);
 	err |= map_both(v, LG_P_TGDT + 14, virt_to_page(v->reserved), LG_RW);
 	if (err)
 		return -ENOMEM;
@@ -188,11 +159,7 @@ int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c)
 	v->info->evtchn_upcall_mask = 1;
 	v->block = (void *)(LG_SLOT_BASE + vm->slot * LG_VM_SIZE);
 	lg_clock_init(v);
-	if (!fpu_alloc_guest_fpstate(&v->fpu)) {
-		kvfree(v);
-		return -ENOMEM;
-	}
-	err = lg_shadow_init(v);
+	err = fpu_alloc_guest_fpstate(&v->fpu) ? lg_shadow_init(v) : -ENOMEM;
 	if (!err)
 		err = map_block(v);
 	if (!err) {
@@ -316,7 +283,7 @@ static int run_loop(struct lg_vcpu *v)
 		/* Whoever sets one of these sends an interrupt after. */
 		if (need_resched() || signal_pending(current) ||
 		    test_thread_flag(TIF_NOTIFY_RESUME) || READ_ONCE(v->timer_fired) ||
-		    (lg_event_pending(v) && v->event.address)) {
+		    (lg_event_pending(v) && v->callbacks[CALLBACKTYPE_event].address)) {
 			local_irq_enable();
 			continue;
 		}

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <slirp/libslirp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+/* the state of a network device */
+enum { RX, TX };
+
+#define HEADER		sizeof(struct virtio_net_hdr_v1)
+#define FRAME_MAX	(HEADER + ETHER_HDR_LEN + 4 + 65535)
+#define BURST		64		/* frames, then it's others' turn */
+#define NEVER		63		/* a feature that nobody offers */
+
+struct net {
+	struct device *dev;
+	int cable;		/* a read or write is one frame */
+	short events;		/* what the loop watches it for */
+	bool full;		/* it did not take the last frame */
+	size_t waiting;		/* bytes of in[] that wait for buffers */
+	uint8_t in[FRAME_MAX] __attribute__((aligned(8)));
+	uint8_t out[FRAME_MAX] __attribute__((aligned(8)));
+};
+
+/* check a frame's header */
+static bool permitted(const struct device *d, const void *frame, size_t size,
+		      int csum, int tso4, int tso6)
+{
+	const struct virtio_net_hdr_v1 *h = frame;
+	bool partial = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+
+	if (size < HEADER + ETHER_HDR_LEN || size > FRAME_MAX ||
+	    (h->flags && !accepted(d, csum)) || (partial && HEADER +
+	     h->csum_start + h->csum_offset + sizeof(uint16_t) > size))
+		return false;
+	if (h->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return true;
+	if (h->gso_type != VIRTIO_NET_HDR_GSO_TCPV4)
+		tso4 = h->gso_type == VIRTIO_NET_HDR_GSO_TCPV6 ? tso6 : NEVER;
+	return partial && h->gso_size && accepted(d, tso4);
+}
+
+/* lay a frame into the guest's buffers */
+static bool deliver(struct net *n)
+{
+	struct vq *q = &n->dev->vq[RX];
+	uint16_t before = q->last_avail, parts = 0, heads[VQ_MAX];
+	uint16_t most = accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF) ? q->size : 1;
+	uint32_t bytes[VQ_MAX];
+	struct chain c[2];		/* the first, and the latest */
+	struct iovec *v, pieces[CHAIN_MAX];
+	int left;
+
+	/* fill buffers until the frame is in */
+	for (size_t at = 0; at < n->waiting; at += bytes[parts++]) {
+		struct chain *to = &c[!!parts];
+
+		if (parts == most || !vq_pop(q, to)) {
+			q->last_avail = before;
+			return parts == most;
+		}
+		heads[parts] = to->head;
+		left = to->nr_in;
+		v = memcpy(pieces, to->iov + to->nr_out, left * sizeof(*v));
+		bytes[parts] = iov_write(&v, &left, n->in + at, n->waiting - at);
+	}
+	/* say in the first how many there are */
+	v = c[0].iov + c[0].nr_out;
+	left = c[0].nr_in;
+	iov_write(&v, &left, NULL, offsetof(struct virtio_net_hdr_v1, num_buffers));
+	iov_write(&v, &left, &parts, sizeof(parts));
+	for (int i = 0; i < parts; i++)
+		vq_push(q, heads[i], bytes[i]);
+	return true;
+}
+
+/* move frames both ways */
+static void receive(struct net *n)
+{
+	for (int i = 0; i < BURST; i++) {
+		if (!n->waiting) {
+			ssize_t size = read(n->cable, n->in, sizeof(n->in));
+
+			/* leave if there is no frame */
+			if (size < 0 && errno != EAGAIN && n->cable >= 0) {
+				note("the tap of --net is gone (%s): the guest's link is down",
+				     strerror(errno));
+				unwatch(n->cable);
+				close(n->cable);
+				n->cable = -1;
+				((struct virtio_net_config *)n->dev->config)->status = 0;
+				device_config_changed(n->dev);
+			}
+			if (size < 0)
+				return;
+			n->waiting = size;
+		}
+		if (permitted(n->dev, n->in, n->waiting,
+			      VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_TSO4,
+			      VIRTIO_NET_F_GUEST_TSO6) && !deliver(n))
+			return;
+		n->waiting = 0;
+	}
+}
+
+static void send_chain(struct net *n, struct chain *c)
+{
+	struct iovec *v = c->iov;
+
+	iov_read(&v, &c->nr_out, n->out, sizeof(n->out));
+	if (permitted(n->dev, n->out, c->out_len, VIRTIO_NET_F_CSUM,
+		      VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6) &&
+	    write(n->cable, n->out, c->out_len) < 0 && errno == EAGAIN)
+		n->full = true;
+}
+
+static void transmit(struct net *n, struct vq *q)
+{
+	struct chain c;
+	int i;
+
+	n->full = false;
+	for (i = 0; i < BURST && !n->full && vq_pop(q, &c); i++) {
+		send_chain(n, &c);
+		if (n->full)
+			q->last_avail--;
+		else
+			vq_push(q, c.head, 0);
+	}
+	vq_interrupt(q);
+	if (i == BURST)
+		eventfd_write(q->kick, 1);
+}
+
+static void work(void *arg, short revents)
+{
+	struct net *n = arg;
+	short events;
+
+	transmit(n, &n->dev->vq[TX]);
+	receive(n);
+	vq_interrupt(&n->dev->vq[RX]);
+	events = (n->waiting ? 0 : POLLIN) | (n->full ? POLLOUT : 0);
+	if (n->cable < 0 || events == n->events)
+		return;
+	if (events)
+		watch(n->cable, events, work, n);
+	else
+		unwatch(n->cable);
+	n->events = events;
+}
+
+static void kick(struct device *d, int queue)
+{
+	work(d->priv, 0);
+}
+
+static void ready(struct device *d)
+{
+	ioctl(((struct net *)d->priv)->cable, TUNSETOFFLOAD,
+	      (accepted(d, VIRTIO_NET_F_GUEST_CSUM) ? TUN_F_CSUM : 0) |
+	      (accepted(d, VIRTIO_NET_F_GUEST_TSO4) ? TUN_F_TSO4 : 0) |
+	      (accepted(d, VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0));
+}
+
+static void reset(struct device *d)
+{
+	((struct net *)d->priv)->waiting = 0;
+}
+
+/* open a tap */
+static void open_tap(struct net *n, const char *name, uint8_t *mac)
+{
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int header = HEADER;
+
+	n->cable = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (n->cable < 0)
+		die(BAD_HOST, "cannot open /dev/net/tun (%s): `modprobe tun`, "
+		    "or see `ls -l /dev/net/tun`", strerror(errno));
+	if (strlen(name) >= IFNAMSIZ || !if_nametoindex(name))
+		die(NO_RESOURCE, "there is no tap '%s': make it with "
+		    "`ip tuntap add %s mode tap user $USER`", name, name);
+	strcpy(r.ifr_name, name);
+	/* take the tap, its header and address */
+	if (ioctl(n->cable, TUNSETIFF, &r) < 0 ||
+	    ioctl(n->cable, TUNSETVNETHDRSZ, &header) < 0 ||
+	    ioctl(n->cable, SIOCGIFHWADDR, &r) < 0)
+		die(NO_RESOURCE, "cannot use the tap %s (%s): %s", name,
+		    strerror(errno), errno == EBUSY ? "another program has it, and "
+		    "each guest needs its own" : errno == EPERM ?
+		    "it is not yours, as `ip tuntap` shows" :
+		    "`ip tuntap` lists the taps; one with several queues won't do");
+	memcpy(mac, r.ifr_hwaddr.sa_data, ETH_ALEN);
+	mac[0] ^= 4;
+}
+
+/* answer libslirp's questions */
+static ssize_t to_guest(const void *frame, size_t size, void *cable)
+{
+	static struct virtio_net_hdr_v1 none;
+	struct iovec v[] = { { &none, HEADER }, { (void *)frame, size } };
+
+	return writev(*(int *)cable, v, 2);
+}
+
+static int64_t now(void *opaque)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void ignore_text(const char *text, void *opaque) { }
+static void ignore_fd(int fd, void *opaque) { }
+static void ignore(void *opaque) { }
+
+static const SlirpCb callbacks = {
+	.send_packet = to_guest, .clock_get_ns = now, .notify = ignore,
+	.guest_error = ignore_text, .register_poll_fd = ignore_fd,
+	.unregister_poll_fd = ignore_fd,
+};
+
+#define SOCKETS		16384
+#define TRANSLATE(e)	(((e) & ~6) | ((e) & 2) << 1 | ((e) & 4) >> 1)
+
+static struct pollfd sockets[SOCKETS];
+static int nr_sockets;
+
+static int add_socket(int fd, int events, void *opaque)
+{
+	if (nr_sockets == SOCKETS)
+		return -1;
+	sockets[nr_sockets] = (struct pollfd) { fd, TRANSLATE(events), 0 };
+	return nr_sockets++;
+}
+
+static int look_at_socket(int i, void *opaque)
+{
+	return i < 0 ? 0 : TRANSLATE(sockets[i].revents);
+}
+
+/* run libslirp in its thread */
+static Slirp *slirp;
+static int cable[2];		/* the device's end, and libslirp's */
+
+static void *run_slirp(void *arg)
+{
+	static uint8_t frame[FRAME_MAX];
+
+	for (;;) {
+		uint32_t timeout = UINT32_MAX;
+		ssize_t size;
+		int r;
+
+		/* wait as the library wants it */
+		nr_sockets = 0;
+		add_socket(cable[1], SLIRP_POLL_IN, NULL);
+		slirp_pollfds_fill(slirp, &timeout, add_socket, NULL);
+		r = poll(sockets, nr_sockets, timeout);
+		slirp_pollfds_poll(slirp, r < 0, look_at_socket, NULL);
+		/* give it the guest's frames */
+		for (int i = 0; i < BURST; i++) {
+			size = recv(cable[1], frame, FRAME_MAX, MSG_DONTWAIT);
+			if (size < 0)
+				break;
+			slirp_input(slirp, frame + HEADER, size - HEADER);
+		}
+	}
+	return NULL;
+}
+
+#define USER_MTU	65520
+#define USER_NET(host)	{ htonl(0x0a000200 + (host)) }
+
+static void open_user(struct net *n)
+{
+	SlirpConfig c = {
+		.version = 4, .in_enabled = true,
+		.if_mtu = USER_MTU, .if_mru = USER_MTU,
+		.vnetwork = USER_NET(0), .vnetmask = { htonl(0xffffff00) },
+		.vhost = USER_NET(2), .vnameserver = USER_NET(3),
+		.vdhcp_start = USER_NET(15),
+	};
+	struct rlimit files;
+
+	/* allow as many connections as the host does */
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cable))
+		die(NO_RESOURCE, "no sockets for --net user: %s",
+		    strerror(errno));
+	fcntl(cable[0], F_SETFL, O_NONBLOCK);
+	n->cable = cable[0];
+	slirp = slirp_new(&c, &callbacks, &cable[1]);
+}
+
+static void forward(const char *text)
+{
+	struct in_addr host, guest = USER_NET(15);
+	unsigned int from, to, end = 0;
+	char protocol[4], address[16];
+
+	/* take the forward apart */
+	if (sscanf(text, "%3[a-z]:%15[0-9.]:%5u-%5u%n", protocol, address, &from,
+		   &to, &end) != 4 || text[end] ||
+	    (strcmp(protocol, "tcp") && strcmp(protocol, "udp")) ||
+	    !inet_pton(AF_INET, address, &host) ||
+	    from - 1 >= 65535 || to - 1 >= 65535)
+		die(BAD_USAGE, "--net forward=%s: write PROTOCOL:ADDRESS:PORT-PORT, "
+		    "such as tcp:127.0.0.1:2222-22", text);
+	if (slirp_add_hostfwd(slirp, *protocol == 'u', host, from, guest, to))
+		die(NO_RESOURCE, "--net forward=%s: cannot listen on port %u "
+		    "of %s (%s): take another, from 1024 on, or end the "
+		    "program that `ss -lntup` shows", text, from, address,
+		    strerror(errno));
+}
+
+/* make a network device */
+#define BIT(name)	(1UL << VIRTIO_NET_F_##name)
+
+static const struct device_ops ops = {
+	.name = "net", .type = VIRTIO_ID_NET, .queues = 2,
+	.config_size = offsetof(struct virtio_net_config, speed),
+	.features = BIT(MAC) | BIT(STATUS) | BIT(MRG_RXBUF),
+	.kick = kick, .reset = reset, .ready = ready,
+};
+
+void net_add(struct guest *g, const char *spec)
+{
+	struct net *n = calloc(1, sizeof(*n));
+	char *rest = strdup(spec), *word = strsep(&rest, ",");
+	bool user = !strcmp(word, "user");
+	struct virtio_net_config *c;
+
+	if (!strcmp(spec, "none"))
+		return;
+	if (!user && (rest || strncmp(word, "tap=", 4)))
+		die(BAD_USAGE, "--net %s is none of user[,forward=...], "
+		    "tap=NAME, none", spec);
+	n->dev = device_add(g, &ops, n);
+	c = (struct virtio_net_config *)n->dev->config;
+	*c = (struct virtio_net_config) {
+		.mac = "\x52\x54\x00\x12\x34\x56",
+		.status = VIRTIO_NET_S_LINK_UP, .mtu = USER_MTU,
+	};
+	/* lay the cable */
+	if (user) {
+		pthread_t thread;
+
+		n->dev->features |= BIT(MTU);
+		open_user(n);
+		while ((word = strsep(&rest, ",")))
+			if (!strncmp(word, "forward=", 8))
+				forward(word + 8);
+			else
+				die(BAD_USAGE, "--net %s: what is '%s'?", spec, word);
+		pthread_create(&thread, NULL, run_slirp, NULL);
+	} else {
+		n->dev->features |= BIT(CSUM) | BIT(HOST_TSO4) | BIT(HOST_TSO6) |
+			BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6);
+		open_tap(n, word + 4, c->mac);
+	}
+	work(n, 0);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Where the fields of a vCPU's data page are, for switcher.S. */
+#include <linux/kbuild.h>
+#include "lg.h"
+
+static void __used offsets(void)
+{
+	OFFSET(LG_D_TRAP, lg_data, trap);
+	OFFSET(LG_D_ERROR, lg_data, error);
+	OFFSET(LG_D_RIP, lg_data, rip);
+	OFFSET(LG_D_REGS_END, lg_data, cr3);
+	/* offsets of what the switcher loads and saves */
+	OFFSET(LG_D_CR3, lg_data, cr3);
+	OFFSET(LG_D_HOST_CR3, lg_data, host_cr3);
+	OFFSET(LG_D_CR4, lg_data, cr4);
+	OFFSET(LG_D_HOST_CR4, lg_data, host_cr4);
+	OFFSET(LG_D_SCRATCH, lg_data, scratch);
+	OFFSET(LG_D_FS_BASE, lg_data, fs_base);
+	OFFSET(LG_D_GS_BASE, lg_data, gs_base);
+	OFFSET(LG_D_DS, lg_data, ds);
+	OFFSET(LG_D_ES, lg_data, es);
+	OFFSET(LG_D_FS, lg_data, fs);
+	OFFSET(LG_D_GS, lg_data, gs);
+	OFFSET(LG_D_LDT, lg_data, ldt);
+	OFFSET(LG_D_NMI, lg_data, nmi);
+	OFFSET(LG_D_MCE, lg_data, mce);
+	OFFSET(LG_D_DR7, lg_data, dr7);
+	OFFSET(LG_D_RESUME, lg_data, resume);
+	OFFSET(LG_D_NMI_RIP, lg_data, nmi_rip);
+	OFFSET(LG_D_MCE_RIP, lg_data, mce_rip);
+	OFFSET(LG_D_GDTR, lg_data, gdtr);
+	OFFSET(LG_D_TGDTR, lg_data, tgdtr);
+	OFFSET(LG_D_IDTR, lg_data, idtr);
+}
