@@ -14,7 +14,6 @@
  *   - that it does not work for an honest driver after a reset,
  *   - that the launcher exits.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <liburing.h>
 #include <stdarg.h>
