@@ -34,6 +34,9 @@
 #endif
 
 #include "launcher.h"
+#ifdef HAVE_PORT
+#include "session.h"
+#endif
 #ifdef HAVE_NET
 #include <slirp/libslirp.h>
 #endif
@@ -162,6 +165,32 @@ static void serve_tap(void)
 }
 #else
 static void serve_tap(void) { }
+#endif
+
+/* ---- devices whose rings another program reads: none here ---- */
+
+bool storage_wants(const char *spec) { return false; }
+void storage_add(struct guest *g, const char *spec) { }
+void shares_open(struct guest *g) { }
+
+#ifdef HAVE_PORT
+/* ---- a session of commands that answers all it is told ---- */
+
+static size_t told;
+
+void session_begin(void)
+{
+	port_send(0, OPEN, 0, "a job", 5);
+}
+
+void session_take(void *arg, const struct message *m, const uint8_t *body)
+{
+	CHECK(m->length <= BODY_MAX);
+	for (uint32_t i = 0; i < m->length; i++)
+		told += body[i];
+	if (m->length < 64)
+		port_send(m->session, ACK, m->stream, body, m->length);
+}
 #endif
 
 /* ---- the guest's hands ---- */
@@ -299,7 +328,7 @@ static uint16_t used(unsigned int q)
 /* An honest request; the device must answer it. */
 static void honest(unsigned int n)
 {
-	unsigned int type = pci(n, 2, 2) - 0x1040, q = type == 1;
+	unsigned int type = pci(n, 2, 2) - 0x1040, q = type == 1 || type == 3;
 	uint64_t b = BUFFERS;
 
 	up(n, ~0ULL & ~(1ULL << 29), 16);
@@ -330,8 +359,9 @@ static void honest(unsigned int n)
 static void check_registers(unsigned int n)
 {
 	unsigned int bar = LG_BAR(n), queues = in(bar + 18, 2);
+	unsigned int type = pci(n, 2, 2) - 0x1040;
 
-	CHECK(queues == (pci(n, 2, 2) == 0x1041 ? 2 : 1));
+	CHECK(queues == (type == 1 ? 2 : type == 3 ? 4 : 1));
 	for (unsigned int q = 0; q < queues; q++) {
 		uint32_t want, got;
 
@@ -496,7 +526,7 @@ static void step(unsigned int *n)
 		work(op & 0x80);
 		break;
 	case 14:				/* another device */
-		*n = 1 + (op >> 4) % devices;
+		*n = 1 + (op >> 4) % 8 % devices;
 		memset(ring_size, 0, sizeof(ring_size));
 		memset(offered, 0, sizeof(offered));
 		break;
@@ -528,7 +558,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(ring_size, 0, sizeof(ring_size));
 	memset(offered, 0, sizeof(offered));
 	if (size)
-		n = 1 + take(1) % devices;
+		n = 1 + take(1) % 8 % devices;
 	for (int i = 0; i < 200 && input < end; i++)
 		step(&n);
 	work(false);
@@ -569,6 +599,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	devices_open(&guest);
 #ifdef HAVE_NET
 	net_add(&guest, "tap=fuzz");
+#endif
+#ifdef HAVE_PORT
+	port_add(&guest);
 #endif
 	__lsan_enable();
 	devices_connect(&guest);
