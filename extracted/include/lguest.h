@@ -20,6 +20,7 @@
 #define LG_PORT_STORE	1	/* reserved: we have no xenstore */
 #define LG_PORT_CONSOLE	2
 #define LG_NR_PORTS	1024
+#define LG_NR_NOTIFY	1536	/* behind the ports: bells of devices */
 
 #define LG_MAX_VCPUS	1
 #define LG_MIN_FRAMES	(16 << 8)	/* 16 MiB */
@@ -128,13 +129,7 @@ struct lg_stats {
 #define LG_NR_QUEUES	16
 #define LG_PIRQ(n)	(16 + (n))	/* its interrupt, for event channels */
 
-#define LG_KICK		_IOW('L', 6, struct lg_kick)
+#define LG_BELL(n, q)	(LG_NR_PORTS + (n) * LG_NR_QUEUES + (q))
 #define LG_IRQ		_IO('L', 7)	/* arg: device | bits << 8 */
-
-/* LG_KICK: signal an eventfd whenever the guest rings for this queue. */
-struct lg_kick {
-	__u32 device, queue;
-	__s32 fd;		/* -1 takes it away */
-};
 
 #endif /* LGUEST_H */

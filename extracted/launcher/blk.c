@@ -347,16 +347,6 @@ static void start(struct disk *k)
 }
 
 /* add a disk */
-static bool strip(char *s, const char *word)
-{
-	size_t n = strlen(s), m = strlen(word);
-
-	if (n <= m || strcmp(s + n - m, word))
-		return false;
-	s[n - m] = 0;
-	return true;
-}
-
 void block_add(struct guest *g, const char *spec)
 {
 	/* describe the kind of device */
@@ -368,18 +358,20 @@ void block_add(struct guest *g, const char *spec)
 		.kick = kick, .reset = reset,
 	};
 	struct disk *k = calloc(1, sizeof(*k));
-	char *path = strdup(spec);
-	bool ro, off;
+	char *word, *path = strdup(spec);
 
 	if (!k || !path)
 		die(NO_RESOURCE, "no memory for a disk");
 	k->discard = true;
-	do {
-		ro = strip(path, ",ro");
-		off = strip(path, ",discard=off");
-		k->ro |= ro;
-		k->discard &= !off;
-	} while (ro || off);
+	while ((word = strrchr(path, ','))) {
+		if (!strcmp(word, ",ro"))
+			k->ro = true;
+		else if (!strcmp(word, ",discard=off"))
+			k->discard = false;
+		else
+			break;
+		*word = 0;
+	}
 	open_image(k, path);
 	start(k);
 	k->d = device_add(g, &ops, k);

@@ -403,9 +403,10 @@ void devices_connect(struct guest *g)
 {
 	for (int n = 1; n < nr_functions; n++)
 		for (int i = 0; i < bus[n].d->ops->queues; i++) {
-			struct lg_kick k = { n, i, bus[n].d->vq[i].kick };
+			struct lg_notify bell = { LG_BELL(n, i),
+						  bus[n].d->vq[i].kick };
 
-			if (ioctl(g->fd, LG_KICK, &k) < 0)
-				die(INTERNAL, "LG_KICK: %s", strerror(errno));
+			if (ioctl(g->fd, LG_NOTIFY, &bell) < 0)
+				die(INTERNAL, "LG_NOTIFY: %s", strerror(errno));
 		}
 }

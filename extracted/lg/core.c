@@ -119,8 +119,6 @@ static int lg_release(struct inode *inode, struct file *file)
 		lg_vcpu_free(vm->vcpu);
 	}
 	lg_event_free(vm);
-	/* let the devices go */
-	lg_device_free(vm);
 	lg_shadow_free(vm);
 	lg_memory_free(vm);
 	if (vm->slot)
@@ -222,13 +220,6 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (copy_from_user(&n, p, sizeof(n)))
 			return -EFAULT;
 		return lg_event_notify(vm, n.port, n.fd);
-	case LG_KICK: {
-		struct lg_kick k;
-
-		if (copy_from_user(&k, p, sizeof(k)))
-			return -EFAULT;
-		return lg_device_kick(vm, &k);
-	}
 	case LG_IRQ:
 		return lg_device_irq(vm, arg);
 	/* tell of module and guest */

@@ -22,9 +22,14 @@ void lg_device_answer(struct lg_vcpu *v, u32 value)
 /* ring the launcher */
 static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
 {
+	struct lg_port *bell;
+
+	if (queue >= LG_NR_QUEUES)
+		return;
+	bell = &vm->ports[LG_BELL(device, queue)];
 	spin_lock_irq(&vm->event_lock);
-	if (queue < LG_NR_QUEUES && vm->kick[device][queue])
-		host_eventfd_signal(vm->kick[device][queue]);
+	if (bell->notify)
+		host_eventfd_signal(bell->notify);
 	spin_unlock_irq(&vm->event_lock);
 }
 
@@ -98,33 +103,4 @@ long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg)
 	if (atomic_read(&v->vm->isr[n]))
 		raise(v->vm, n);
 	return 0;
-}
-
-/* connect a queue's bell */
-int lg_device_kick(struct lg_vm *vm, const struct lg_kick *k)
-{
-	struct eventfd_ctx *ctx = NULL;
-
-	if (k->device >= LG_NR_DEVICES || k->queue >= LG_NR_QUEUES)
-		return -EINVAL;
-	if (k->fd >= 0) {
-		ctx = eventfd_ctx_fdget(k->fd);
-		if (IS_ERR(ctx))
-			return PTR_ERR(ctx);
-	}
-	spin_lock_irq(&vm->event_lock);
-	swap(vm->kick[k->device][k->queue], ctx);
-	spin_unlock_irq(&vm->event_lock);
-	if (ctx)
-		eventfd_ctx_put(ctx);
-	return 0;
-}
-
-void lg_device_free(struct lg_vm *vm)
-{
-	struct eventfd_ctx **k = &vm->kick[0][0];
-
-	for (; k < &vm->kick[LG_NR_DEVICES][0]; k++)
-		if (*k)
-			eventfd_ctx_put(*k);
 }

@@ -47,7 +47,7 @@ int lg_event_notify(struct lg_vm *vm, unsigned int port, int fd)
 {
 	struct eventfd_ctx *ctx = NULL;
 
-	if (port >= LG_NR_PORTS)
+	if (port >= LG_NR_NOTIFY)
 		return -EINVAL;
 	if (fd >= 0) {
 		ctx = eventfd_ctx_fdget(fd);
@@ -70,7 +70,7 @@ void lg_event_free(struct lg_vm *vm)
 {
 	int i;
 
-	for (i = 0; i < LG_NR_PORTS; i++)
+	for (i = 0; i < LG_NR_NOTIFY; i++)
 		if (vm->ports[i].notify)
 			eventfd_ctx_put(vm->ports[i].notify);
 }

@@ -99,14 +99,13 @@ struct lg_vm {
 
 	/* fields for events and time */
 	spinlock_t event_lock;		/* ports, vcpu_info pointers */
-	struct lg_port ports[LG_NR_PORTS];
+	struct lg_port ports[LG_NR_NOTIFY];
 
 	u64 tsc_start;			/* TSC of guest time 0 */
 	struct lg_stats stats;
 
 	atomic_t isr[LG_NR_DEVICES];	/* what each device asks for */
 	u16 pirq_port[LG_NR_DEVICES];	/* 0: not bound; event_lock */
-	struct eventfd_ctx *kick[LG_NR_DEVICES][LG_NR_QUEUES];
 	struct lg_vcpu *vcpu;		/* set once, at the end of creation */
 };
 
@@ -261,8 +260,6 @@ void lg_raise(unsigned long vector);
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size);
 void lg_device_answer(struct lg_vcpu *v, u32 value);
 long lg_device_irq(struct lg_vm *vm, unsigned long arg);
-int lg_device_kick(struct lg_vm *vm, const struct lg_kick *k);
-void lg_device_free(struct lg_vm *vm);
 long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 #endif
