@@ -70,7 +70,7 @@ static int tap[2] = { -1, -1 };		/* the device's end, and ours */
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
-	const struct lg_kick *k;
+	const struct lg_notify *b;
 	unsigned long arg;
 	unsigned int n;
 	va_list ap;
@@ -83,9 +83,11 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	if (fd != MODULE)
 		return 0;
 	switch (request) {
-	case LG_KICK:
-		k = (const void *)arg;
-		bell[k->device][k->queue] = k->fd;
+	case LG_NOTIFY:
+		b = (const void *)arg;
+		CHECK(b->port >= LG_BELL(0, 0) && b->port < LG_BELL(LG_NR_DEVICES, 0));
+		n = b->port - LG_BELL(0, 0);
+		bell[n / LG_NR_QUEUES][n % LG_NR_QUEUES] = b->fd;
 		return 0;
 	case LG_IRQ:
 		n = arg & 0xff;
