@@ -31,7 +31,7 @@ enum {				/* the common configuration structure */
 
 enum { NEXT = 1, IN = 2, INDIRECT = 4 };	/* flags of a descriptor */
 
-static volatile struct ring {
+static volatile struct {
 	struct desc { u64 addr; u32 len; u16 flags, next; } desc[RING_SIZE];
 	struct { u16 flags, idx, ring[RING_SIZE], used_event; } avail;
 	u16 pad[3];
@@ -40,9 +40,7 @@ static volatile struct ring {
 		struct { u32 id, len; } ring[RING_SIZE];
 		u16 avail_event;
 	} used;
-	u8 rest[PAGE_SIZE - 16 * RING_SIZE - 6 - 2 * RING_SIZE - 6 - 6 -
-		8 * RING_SIZE];
-} ring[3] PAGE_ALIGNED;
+} PAGE_ALIGNED ring[3];
 static volatile u8 buffer[8][PAGE_SIZE] PAGE_ALIGNED;
 static volatile struct desc table[PAGE_SIZE / 16] PAGE_ALIGNED;
 
