@@ -228,6 +228,7 @@ static void write_queue(struct vq *q, unsigned int at, unsigned int size,
 
 	memcpy((uint8_t *)q + at, &value, size);
 	q->vector = VIRTIO_MSI_NO_VECTOR;
+	q->number = q - q->dev->vq;
 	if (q->ready)
 		why = vq_enable(q);
 	if (!why)
