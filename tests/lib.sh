@@ -84,3 +84,23 @@ guest_image() {
 		"$TESTS/fetch" "$1" && echo "$KERNELS/$1/vmlinuz"
 	fi
 }
+
+# debian_image: path of the disk image of examples/debian, made once; it has
+# the modules of all our kernels, and IMAGE.RELEASE.cpio.gz beside it.
+debian_image() {
+	local d=$BUILD/debian t k=() key
+	for t in $TAGS; do
+		"$TESTS/fetch" "$t" >&2 || return
+		k+=("$(kver "$t"):$KERNELS/$t")
+	done
+	key=$(echo "${k[*]}" | cat - "$TOP/examples/debian/make" | cksum | tr ' ' -)
+	need mmdebstrap=mmdebstrap mke2fs=e2fsprogs depmod=kmod cpio=cpio \
+		/bin/busybox=busybox-static
+	once "$d/$key.img" make_debian "$d/$key.img" "${k[@]}" >&2 &&
+		echo "$d/$key.img"
+}
+
+make_debian() {
+	rm -f "${1%/*}"/*.img*
+	"$TOP/examples/debian/make" "$@" || die "examples/debian/make failed"
+}

@@ -349,24 +349,6 @@ static void check_alive(void)
 
 #include "attacks.h"
 
-#define A(name) { #name, name }
-static const struct { const char *name; void (*run)(void); } attacks[] = {
-	A(stack_syscall), A(stack_trap), A(stack_event), A(kstack_hypercall),
-	A(kstack_iret), A(kstack_fault), A(kstack_trap), A(entry_syscall),
-	A(entry_event), A(entry_trap), A(entry_fault), A(trap_table),
-	A(iret_frame), A(iretq), A(iret_vm),
-	A(top_of_user), A(segment_base), A(gdt),
-	A(descriptor), A(ldt), A(areas), A(scribble), A(probe),
-	A(user_probe_kernel), A(mmu_update), A(pt_bits), A(pt_frames),
-	A(pt_loop), A(pt_slots), A(newbase_wild), A(newbase_garbage),
-	A(userbase_garbage), A(blowup), A(multicall), A(multicall_iret),
-	A(console), A(events), A(timers), A(vcpus), A(fuzz_gently), A(fuzz),
-	A(int_kernel), A(int_user), A(privileged_kernel), A(privileged_user),
-	A(page_end), A(random_user), A(random_kernel), A(debugreg), A(mov_ss),
-	A(single_step), A(flags), A(compat), A(fpu), A(spin_masked), A(spin_user),
-	A(trap_storm), A(sleep_for_ever),
-};
-
 /* The text after "key=" on the command line, or "". */
 static const char *option(const char *key)
 {
@@ -390,6 +372,32 @@ static u64 number(const char *key)
 		value = value * 10 + *s - '0';
 	return value;
 }
+
+#include "devices.h"
+
+#define A(name) { #name, name }
+static const struct { const char *name; void (*run)(void); } attacks[] = {
+	A(stack_syscall), A(stack_trap), A(stack_event), A(kstack_hypercall),
+	A(kstack_iret), A(kstack_fault), A(kstack_trap), A(entry_syscall),
+	A(entry_event), A(entry_trap), A(entry_fault), A(trap_table),
+	A(iret_frame), A(iretq), A(iret_vm),
+	A(top_of_user), A(segment_base), A(gdt),
+	A(descriptor), A(ldt), A(areas), A(scribble), A(probe),
+	A(user_probe_kernel), A(mmu_update), A(pt_bits), A(pt_frames),
+	A(pt_loop), A(pt_slots), A(newbase_wild), A(newbase_garbage),
+	A(userbase_garbage), A(blowup), A(multicall), A(multicall_iret),
+	A(console), A(events), A(timers), A(vcpus), A(fuzz_gently), A(fuzz),
+	A(int_kernel), A(int_user), A(privileged_kernel), A(privileged_user),
+	A(page_end), A(random_user), A(random_kernel), A(debugreg), A(mov_ss),
+	A(single_step), A(flags), A(compat), A(fpu), A(spin_masked), A(spin_user),
+	A(trap_storm), A(sleep_for_ever),
+	A(dev_ports), A(dev_absent), A(dev_config_space), A(dev_pci_cfg),
+	A(dev_loop), A(dev_wild), A(dev_heads), A(dev_order), A(dev_leap),
+	A(dev_indirect), A(dev_not_agreed), A(dev_ring_address),
+	A(dev_queue_size), A(dev_status), A(dev_reset_in_flight), A(dev_bells),
+	A(dev_race), A(dev_pirq), A(dev_own_config), A(dev_block_requests),
+	A(dev_block_shapes), A(dev_net_packets), A(dev_net_buffers), A(dev_fuzz),
+};
 
 int main(void)
 {
