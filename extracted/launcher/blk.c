@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* headers of the disk */
-#include <errno.h>
-#include <fcntl.h>
 #include <liburing.h>
 #include <linux/fs.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "launcher.h"
 

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <cpuid.h>
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include "launcher.h"
 

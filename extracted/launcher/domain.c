@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
 #include <gelf.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #include "launcher.h"
 #include "xen.h"

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <archive.h>
 #include <asm/bootparam.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "launcher.h"
 

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <asm/bootparam.h>
-#include <errno.h>
 #include <libkmod.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "initrd.h"
 

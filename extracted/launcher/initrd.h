@@ -2,7 +2,6 @@
 #ifndef INITRD_H
 #define INITRD_H
 
-#include <stdio.h>
 
 #include "launcher.h"
 

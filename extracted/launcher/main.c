@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include "launcher.h"
 /* further headers of main */
-#include <string.h>
 #include "session.h"
 
 /* survive signals */

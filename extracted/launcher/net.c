@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <slirp/libslirp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
+#include <slirp/libvdeslirp.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "launcher.h"
 
@@ -32,6 +22,7 @@ struct net {
 	int cable;		/* a read or write is one frame */
 	short events;		/* what the loop watches it for */
 	bool full;		/* it did not take the last frame */
+	size_t bare;		/* bytes of the header that it leaves out */
 	size_t waiting;		/* bytes of in[] that wait for buffers */
 	uint8_t in[FRAME_MAX] __attribute__((aligned(8)));
 	uint8_t out[FRAME_MAX] __attribute__((aligned(8)));
@@ -94,7 +85,8 @@ static void receive(struct net *n)
 {
 	for (int i = 0; i < BURST; i++) {
 		if (!n->waiting) {
-			ssize_t size = read(n->cable, n->in, sizeof(n->in));
+			ssize_t size = read(n->cable, n->in + n->bare,
+					    FRAME_MAX - n->bare);
 
 			/* leave if there is no frame */
 			if (size < 0 && errno != EAGAIN && n->cable >= 0) {
@@ -108,7 +100,7 @@ static void receive(struct net *n)
 			}
 			if (size < 0)
 				return;
-			n->waiting = size;
+			n->waiting = n->bare + size;
 		}
 		if (permitted(n->dev, n->in, n->waiting,
 			      VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_TSO4,
@@ -125,7 +117,8 @@ static void send_chain(struct net *n, struct chain *c)
 	iov_read(&v, &c->nr_out, n->out, sizeof(n->out));
 	if (permitted(n->dev, n->out, c->out_len, VIRTIO_NET_F_CSUM,
 		      VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6) &&
-	    write(n->cable, n->out, c->out_len) < 0 && errno == EAGAIN)
+	    write(n->cable, n->out + n->bare, c->out_len - n->bare) < 0 &&
+	    errno == EAGAIN)
 		n->full = true;
 }
 
@@ -210,109 +203,37 @@ static void open_tap(struct net *n, const char *name, uint8_t *mac)
 	mac[0] ^= 4;
 }
 
-/* answer libslirp's questions */
-static ssize_t to_guest(const void *frame, size_t size, void *cable)
-{
-	static struct virtio_net_hdr_v1 none;
-	struct iovec v[] = { { &none, HEADER }, { (void *)frame, size } };
-
-	return writev(*(int *)cable, v, 2);
-}
-
-static int64_t now(void *opaque)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
-static void ignore_text(const char *text, void *opaque) { }
-static void ignore_fd(int fd, void *opaque) { }
-static void ignore(void *opaque) { }
-
-static const SlirpCb callbacks = {
-	.send_packet = to_guest, .clock_get_ns = now, .notify = ignore,
-	.guest_error = ignore_text, .register_poll_fd = ignore_fd,
-	.unregister_poll_fd = ignore_fd,
-};
-
-#define SOCKETS		16384
-#define TRANSLATE(e)	(((e) & ~6) | ((e) & 2) << 1 | ((e) & 4) >> 1)
-
-static struct pollfd sockets[SOCKETS];
-static int nr_sockets;
-
-static int add_socket(int fd, int events, void *opaque)
-{
-	if (nr_sockets == SOCKETS)
-		return -1;
-	sockets[nr_sockets] = (struct pollfd) { fd, TRANSLATE(events), 0 };
-	return nr_sockets++;
-}
-
-static int look_at_socket(int i, void *opaque)
-{
-	return i < 0 ? 0 : TRANSLATE(sockets[i].revents);
-}
-
-/* run libslirp in its thread */
-static Slirp *slirp;
-static int cable[2];		/* the device's end, and libslirp's */
-
-static void *run_slirp(void *arg)
-{
-	static uint8_t frame[FRAME_MAX];
-
-	for (;;) {
-		uint32_t timeout = UINT32_MAX;
-		ssize_t size;
-		int r;
-
-		/* wait as the library wants it */
-		nr_sockets = 0;
-		add_socket(cable[1], SLIRP_POLL_IN, NULL);
-		slirp_pollfds_fill(slirp, &timeout, add_socket, NULL);
-		r = poll(sockets, nr_sockets, timeout);
-		slirp_pollfds_poll(slirp, r < 0, look_at_socket, NULL);
-		/* give it the guest's frames */
-		for (int i = 0; i < BURST; i++) {
-			size = recv(cable[1], frame, FRAME_MAX, MSG_DONTWAIT);
-			if (size < 0)
-				break;
-			slirp_input(slirp, frame + HEADER, size - HEADER);
-		}
-	}
-	return NULL;
-}
-
-#define USER_MTU	65520
+/* open the user network */
+#define USER_MTU	9000
 #define USER_NET(host)	{ htonl(0x0a000200 + (host)) }
 
-static void open_user(struct net *n)
+static struct vdeslirp *open_user(struct net *n)
 {
 	SlirpConfig c = {
-		.version = 4, .in_enabled = true,
+		.version = 1, .in_enabled = true,
 		.if_mtu = USER_MTU, .if_mru = USER_MTU,
 		.vnetwork = USER_NET(0), .vnetmask = { htonl(0xffffff00) },
 		.vhost = USER_NET(2), .vnameserver = USER_NET(3),
 		.vdhcp_start = USER_NET(15),
 	};
 	struct rlimit files;
+	struct vdeslirp *s;
 
 	/* allow as many connections as the host does */
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cable))
-		die(NO_RESOURCE, "no sockets for --net user: %s",
-		    strerror(errno));
-	fcntl(cable[0], F_SETFL, O_NONBLOCK);
-	n->cable = cable[0];
-	slirp = slirp_new(&c, &callbacks, &cable[1]);
+	s = vdeslirp_open(&c);
+	if (!s)
+		die(NO_RESOURCE, "no thread or sockets for --net user (%s): "
+		    "see ulimit -a", strerror(errno));
+	n->cable = vdeslirp_fd(s);
+	n->bare = HEADER;
+	fcntl(n->cable, F_SETFL, O_NONBLOCK);
+	return s;
 }
 
-static void forward(const char *text)
+static void forward(struct vdeslirp *s, const char *text)
 {
 	struct in_addr host, guest = USER_NET(15);
 	unsigned int from, to, end = 0;
@@ -326,11 +247,10 @@ static void forward(const char *text)
 	    from - 1 >= 65535 || to - 1 >= 65535)
 		die(BAD_USAGE, "--net forward=%s: write PROTOCOL:ADDRESS:PORT-PORT, "
 		    "such as tcp:127.0.0.1:2222-22", text);
-	if (slirp_add_hostfwd(slirp, *protocol == 'u', host, from, guest, to))
+	if (vdeslirp_add_fwd(s, *protocol == 'u', host, from, guest, to))
 		die(NO_RESOURCE, "--net forward=%s: cannot listen on port %u "
-		    "of %s (%s): take another, from 1024 on, or end the "
-		    "program that `ss -lntup` shows", text, from, address,
-		    strerror(errno));
+		    "of %s: take another, from 1024 on, or end the program "
+		    "that `ss -lntup` shows", text, from, address);
 }
 
 /* make a network device */
@@ -363,16 +283,14 @@ void net_add(struct guest *g, const char *spec)
 	};
 	/* lay the cable */
 	if (user) {
-		pthread_t thread;
+		struct vdeslirp *s = open_user(n);
 
 		n->dev->features |= BIT(MTU);
-		open_user(n);
 		while ((word = strsep(&rest, ",")))
 			if (!strncmp(word, "forward=", 8))
-				forward(word + 8);
+				forward(s, word + 8);
 			else
 				die(BAD_USAGE, "--net %s: what is '%s'?", spec, word);
-		pthread_create(&thread, NULL, run_slirp, NULL);
 	} else {
 		n->dev->features |= BIT(CSUM) | BIT(HOST_TSO4) | BIT(HOST_TSO6) |
 			BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6);

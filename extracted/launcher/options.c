@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/utsname.h>
 /* further headers of the options */
-#include <sys/ioctl.h>
-#include <unistd.h>
+
 
 #include "launcher.h"
 

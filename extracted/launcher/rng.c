@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/virtio_ids.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 
 #include "launcher.h"

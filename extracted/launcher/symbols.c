@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <fcntl.h>
 #include <gelf.h>
-#include <stdio.h>
 
 #include "launcher.h"
 

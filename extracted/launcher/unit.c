@@ -2,17 +2,9 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <elf.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <unistd.h>
 /* further headers of the tests */
-#include <sys/socket.h>
 #include <sys/un.h>
 
 #include "launcher.h"

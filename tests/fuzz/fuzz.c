@@ -4,7 +4,7 @@
  *
  * The input is a program: what a hostile driver does with ports and memory,
  * step by step (see step()).  The launcher's files are the real ones; behind
- * them stand a fake module (ioctl) and a fake libslirp that sends each frame
+ * them stand a fake module (ioctl) and a fake libvdeslirp that sends each frame
  * back, so that nothing leaves this process.  The guest's memory is one
  * allocation with the sanitizer's red zones around it.
  *
@@ -38,7 +38,7 @@
 #include "session.h"
 #endif
 #ifdef HAVE_NET
-#include <slirp/libslirp.h>
+#include <slirp/libvdeslirp.h>
 #endif
 
 #define FRAMES	64
@@ -117,29 +117,29 @@ int __wrap_io_uring_queue_init(unsigned int n, struct io_uring *ring,
 #ifdef HAVE_NET
 /* ---- networks whose other end sends back what it gets ---- */
 
-static SlirpCb slirp;
-static void *slirp_opaque;
+static int user[2];
 
-Slirp *__wrap_slirp_new(const SlirpConfig *cfg, const SlirpCb *cb, void *opaque)
+struct vdeslirp *__wrap_vdeslirp_open(SlirpConfig *cfg)
 {
-	slirp = *cb;
-	slirp_opaque = opaque;
-	return (Slirp *)&slirp;
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, user));
+	return (struct vdeslirp *)user;
 }
 
-void __wrap_slirp_input(Slirp *s, const uint8_t *frame, int size)
+int __wrap_vdeslirp_fd(struct vdeslirp *s)
 {
-	static uint8_t copy[70000];
-
-	CHECK(size >= 14 && size < sizeof(copy));
-	memcpy(copy, frame, size);	/* reads all of it */
-	slirp.send_packet(copy, size, slirp_opaque);
+	return user[0];
 }
 
-void __wrap_slirp_pollfds_fill(Slirp *s, uint32_t *timeout, SlirpAddPollCb add,
-			       void *arg) { }
-void __wrap_slirp_pollfds_poll(Slirp *s, int failed, SlirpGetREventsCb get,
-			       void *arg) { }
+static void serve_user(void)
+{
+	static uint8_t frame[70000];
+	ssize_t n;
+
+	while ((n = recv(user[1], frame, sizeof(frame), MSG_DONTWAIT)) > 0) {
+		CHECK(n >= 14);
+		send(user[1], frame, n, MSG_DONTWAIT);
+	}
+}
 
 unsigned int __wrap_if_nametoindex(const char *name) { return 1; }
 
@@ -153,7 +153,7 @@ int __wrap_open(const char *path, int flags, ...)
 	return tap[0];
 }
 
-static void serve_tap(void)
+static void serve_cables(void)
 {
 	static uint8_t frame[70000];
 	ssize_t n;
@@ -164,9 +164,10 @@ static void serve_tap(void)
 		if (n > 100 && frame[12] & 1)	/* and one that ends too soon */
 			send(tap[1], frame, n & 63, MSG_DONTWAIT);
 	}
+	serve_user();
 }
 #else
-static void serve_tap(void) { }
+static void serve_cables(void) { }
 #endif
 
 /* ---- devices whose rings another program reads: none here ---- */
@@ -259,7 +260,7 @@ static void work(bool patient)
 
 	for (int i = 0; i < 100 && poll(&p, 1, patient ? 1 : 0) > 0; i++) {
 		loop_work();
-		serve_tap();
+		serve_cables();
 	}
 }
 
