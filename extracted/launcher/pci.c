@@ -385,13 +385,13 @@ void device_io(struct lg_run *run)
 void devices_open(struct guest *g)
 {
 	/* make the devices */
-	for (int i = 0; i < g->opt->blocks; i++) {
+	for (char **s = g->opt->block; s && *s; s++) {
 		/* leave other kinds of disks to others */
-		if (storage_wants(g->opt->block[i])) {
-			storage_add(g, g->opt->block[i]);
+		if (storage_wants(*s)) {
+			storage_add(g, *s);
 			continue;
 		}
-		block_add(g, g->opt->block[i]);
+		block_add(g, *s);
 	}
 	if (g->opt->net)
 		net_add(g, g->opt->net);
