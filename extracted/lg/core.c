@@ -11,8 +11,6 @@
 #include "lg.h"
 #include "host.h"
 
-void *lg_text;
-
 /* variables of the address slot */
 static DEFINE_IDA(slots);		/* GiBs of slot 256 */
 static DEFINE_MUTEX(slots_lock);	/* everything below */
@@ -180,8 +178,10 @@ static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 	if (!run)
 		goto out;
 	/* take what a device answered */
-	if (v->port_read && !get_user(run->value, &arg->value))
-		lg_device_answer(v, run->value);
+	if (v->port_read && !get_user(run->value, &arg->value)) {
+		lg_set_rax(v->d, v->port_read, run->value);
+		v->port_read = 0;
+	}
 	err = lg_run(v, run);
 	if (!err && copy_to_user(arg, run, sizeof(*run)))
 		err = -EFAULT;
@@ -268,30 +268,9 @@ static const char *unsupported(void)
 	return NULL;
 }
 
-/* copy the switcher's text */
-static int copy_text(void)
-{
-	size_t size = lg_switcher_end - lg_switcher;
-
-	if (size > LG_TEXT_PAGES * PAGE_SIZE)
-		return -ENOMEM;
-	lg_text = alloc_pages_exact(LG_TEXT_PAGES * PAGE_SIZE,
-				    GFP_KERNEL | __GFP_ZERO);
-	if (!lg_text)
-		return -ENOMEM;
-	memcpy(lg_text, lg_switcher, size);
-	return 0;
-}
-
-static void free_text(void)
-{
-	free_pages_exact(lg_text, LG_TEXT_PAGES * PAGE_SIZE);
-}
-
 static int __init lg_init(void)
 {
 	const char *why = unsupported();
-	int err;
 
 	if (why) {
 		pr_err("lguest: cannot run here: %s\n", why);
@@ -300,13 +279,7 @@ static int __init lg_init(void)
 	if (check_tsc_unstable())
 		pr_warn("lguest: the host distrusts its TSC: "
 			"guest clocks may step\n");
-	err = copy_text();
-	if (err)
-		return err;
-	err = misc_register(&lg_device);
-	if (err)
-		free_text();
-	return err;
+	return misc_register(&lg_device);
 }
 
 static void __exit lg_exit(void)
@@ -317,7 +290,6 @@ static void __exit lg_exit(void)
 		on_each_cpu(flush_everything, NULL, 1);
 		free_page((unsigned long)la57_pdpt);
 	}
-	free_text();
 }
 
 module_init(lg_init);

@@ -131,7 +131,8 @@ static int map_block(struct lg_vcpu *v)
 		     virt_to_page(host), LG_RW);
 	for (i = 0; i < LG_TEXT_PAGES; i++)
 		err |= map_both(v, LG_P_TEXT + i,
-				virt_to_page(lg_text + i * PAGE_SIZE), PTE_P | PTE_A);
+				vmalloc_to_page(lg_switcher + i * PAGE_SIZE),
+				PTE_P | PTE_A);
 	for (i = 1; i < 14; i++)
 		err |= map_both(v, LG_P_GDT + i, ZERO_PAGE(0), LG_RO);
 	err |= map_both(v, LG_P_TGDT + 14, virt_to_page(v->reserved), LG_RW);
@@ -261,7 +262,7 @@ static int run_loop(struct lg_vcpu *v)
 		if (signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME))
 			return -EINTR;
 		if (xchg(&v->timer_fired, false)) {
-			lg_event_virq(v, VIRQ_TIMER);
+			lg_event_raise(v->vm, v->virq_port[VIRQ_TIMER]);
 			continue;
 		}
 		/* sleep while the guest is halted */
