@@ -66,8 +66,7 @@ static void open_log(const char *path)
 {
 	con.out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (con.out < 0)
-		die(NO_RESOURCE, "cannot write the console to %s: %s", path,
-		    strerror(errno));
+		die(NO_RESOURCE, "cannot write the console to %s: %m", path);
 }
 
 /* further ways to open a console */
@@ -78,8 +77,7 @@ static void open_pty(void)
 
 	con.pty = true;
 	if (fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0)
-		die(NO_RESOURCE, "cannot make a pty for --console pty: %s",
-		    strerror(errno));
+		die(NO_RESOURCE, "cannot make a pty for --console pty: %m");
 	/* make the pty raw */
 	if (!tcgetattr(fd, &t)) {
 		cfmakeraw(&t);
@@ -105,8 +103,8 @@ static void open_socket(const char *path)
 	    connect(fd, (void *)&a, sizeof(a)) < 0 && errno == ECONNREFUSED)
 		unlink(path);
 	if (bind(fd, (void *)&a, sizeof(a)) < 0 || listen(fd, 1) < 0)
-		die(NO_RESOURCE, "cannot listen on --console unix=%s: %s",
-		    path, strerror(errno));
+		die(NO_RESOURCE, "cannot listen on --console unix=%s: %m",
+		    path);
 	con.listener = fd;
 	con.path = path;
 }
@@ -197,8 +195,7 @@ static void hang_up(void)
 		con.in = con.out = -1;
 		return;
 	}
-	die(NO_RESOURCE, "cannot write the console's output: %s",
-	    strerror(errno));
+	die(NO_RESOURCE, "cannot write the console's output: %m");
 }
 
 static void print(void)

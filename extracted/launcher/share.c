@@ -37,7 +37,7 @@ void share_add(struct options *opt, const char *spec)
 	cut_words(&words, dir);
 	dir = realpath(dir, NULL);
 	if (!dir || stat(dir, &st) < 0)
-		die(BAD_USAGE, "--share %s: %s", spec, strerror(errno));
+		die(BAD_USAGE, "--share %s: %m", spec);
 	if (!S_ISDIR(st.st_mode) || access(dir, R_OK | X_OK))
 		die(BAD_USAGE, "--share %s: this is not a directory that you "
 		    "may read", spec);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Devices: their ports, bells and interrupts.  The rest is the launcher's. */
-#include <linux/eventfd.h>
 #include "lg.h"
 #include <xen/interface/physdev.h>
 #include "host.h"
 
-/* ring the launcher */
+/* answers that need no exit */
 static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
 {
 	struct lg_port *bell;
@@ -19,25 +18,32 @@ static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
 	spin_unlock_irq(&vm->event_lock);
 }
 
+static bool at_once(struct lg_vcpu *v, u16 port, bool out, u8 size)
+{
+	unsigned int device = (port - LG_BAR(0)) / 0x100, at = port & 0xff;
+
+	if (port < LG_BAR(0))
+		return false;
+	if (out && at >= LG_BAR_NOTIFY && at < LG_BAR_CONFIG) {
+		ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
+		return true;
+	}
+	if (out || at != LG_BAR_ISR)
+		return false;
+	lg_set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
+	return true;
+}
+
 /* take an access to a device's port */
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 {
-	unsigned int device = (port - LG_BAR(0)) / 0x100, at = port & 0xff;
 	struct lg_run *run = v->run;
 
-	if (port >> 13 == LG_BAR(0) >> 13) {
-		/* see to bell and status at once */
-		if (out && at >= LG_BAR_NOTIFY && at < LG_BAR_CONFIG) {
-			ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
-			return true;
-		}
-		if (!out && at == LG_BAR_ISR) {
-			lg_set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
-			return true;
-		}
-	} else if (port >> 3 != 0xcf8 >> 3) {
+	if (port >> 13 != LG_BAR(0) >> 13 && port >> 3 != 0xcf8 >> 3)
 		return false;
-	}
+	/* see to bell and status at once */
+	if (at_once(v, port, out, size))
+		return true;
 	/* end the run for the launcher */
 	run->exit = LG_EXIT_IO;
 	run->port = port;

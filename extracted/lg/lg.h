@@ -184,6 +184,7 @@ static inline bool lg_canonical(u64 va)
 struct lg_walk {
 	u64 gfn;		/* of the page */
 	u64 leaf;		/* guest's last-level entry */
+	/* more fields of a walk */
 	u64 *table;		/* last-level table, in guest memory */
 	u64 upper;		/* RW, U, NX of the levels above it */
 	u64 perm;		/* and of all levels together */
