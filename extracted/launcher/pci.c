@@ -106,7 +106,8 @@ static void device_init(struct device *d)
 
 static void device_reset(struct device *d)
 {
-	d->ops->reset(d);
+	if (d->ops->reset)
+		d->ops->reset(d);
 	device_init(d);
 	device_irq(d, 0);
 }
