@@ -55,7 +55,7 @@ static void start(struct vq *q, int number, uint64_t at)
 	*q = (struct vq) { .dev = &device, .number = number, .size = VQ_MAX,
 			   .desc = at, .avail = at + 0x1000, .used = at + 0x2000 };
 	q->kick = eventfd(0, EFD_NONBLOCK);
-	assert(!vq_enable(q));
+	assert(vq_enable(q));
 	q->ready = 1;
 }
 

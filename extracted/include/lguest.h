@@ -129,7 +129,8 @@ struct lg_stats {
 #define LG_NR_QUEUES	16
 #define LG_PIRQ(n)	(16 + (n))	/* its interrupt, for event channels */
 
-#define LG_BELL(n, q)	(LG_NR_PORTS + (n) * LG_NR_QUEUES + (q))
 #define LG_IRQ		_IO('L', 7)	/* arg: device | bits << 8 */
+
+#define LG_BELL(n, q)	(LG_NR_PORTS + (n) * LG_NR_QUEUES + (q))
 
 #endif /* LGUEST_H */

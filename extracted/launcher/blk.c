@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* headers of the disk */
-#include <liburing.h>
 #include <linux/fs.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <sys/file.h>
+#include <liburing.h>
 
 #include "launcher.h"
 
@@ -35,10 +35,11 @@ struct disk {
 	struct request *free;
 	int busy;		/* requests in flight */
 	int done;		/* readable: some have ended */
+	/* A thread reads requests from one pipe, and writes them to */
+	int todo[2], ended;	/* another when they have ended. */
+	/* further state of a disk */
 	struct io_uring ring;
-	/* Where there is no io_uring, a thread reads requests from a pipe. */
-	bool threaded;
-	int todo[2], ended;	/* and writes them to another when they end */
+	bool ringed;		/* it has one, and done is its eventfd */
 };
 
 /* do a request in a thread */
@@ -71,17 +72,10 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* hand a request to the kernel */
-static void hand_over(struct disk *k, struct request *r)
+static void submit(struct disk *k, struct request *r)
 {
-	struct io_uring_sqe *sqe;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&k->ring);
 
-	if (k->threaded) {
-		if (write(k->todo[1], &r, sizeof(r)) < 0)
-			die(INTERNAL, "a disk's thread: %s", strerror(errno));
-		return;
-	}
-	sqe = io_uring_get_sqe(&k->ring);
 	/* say what the kernel shall do */
 	if (r->type == VIRTIO_BLK_T_IN)
 		io_uring_prep_readv(sqe, k->fd, r->iov, r->nr, r->at);
@@ -95,6 +89,18 @@ static void hand_over(struct disk *k, struct request *r)
 	io_uring_sqe_set_data(sqe, r);
 	while (io_uring_submit(&k->ring) == -EAGAIN)
 		;		/* the host lacks memory just now */
+}
+
+/* hand a request to the kernel */
+static void hand_over(struct disk *k, struct request *r)
+{
+	/* hand it to the ring */
+	if (k->ringed) {
+		submit(k, r);
+		return;
+	}
+	if (write(k->todo[1], &r, sizeof(r)) < 0)
+		die(INTERNAL, "a disk's thread: %m");
 }
 
 /* end a request */
@@ -227,25 +233,35 @@ static void kick(struct device *d, int queue)
 		eventfd_write(q->kick, 1);
 }
 
+static void reap(struct disk *k)
+{
+	struct io_uring_cqe *cqe;
+	eventfd_t count;
+
+	eventfd_read(k->done, &count);
+	while (!io_uring_peek_cqe(&k->ring, &cqe)) {
+		struct request *r = io_uring_cqe_get_data(cqe);
+		long result = cqe->res;
+
+		io_uring_cqe_seen(&k->ring, cqe);
+		ended(k, r, result);
+	}
+}
+
 /* collect what has ended */
 static void collect(void *arg, short revents)
 {
 	struct disk *k = arg;
-	struct io_uring_cqe *cqe;
 	struct request *r;
-	eventfd_t count;
 
-	while (k->threaded && read(k->done, &r, sizeof(r)) == sizeof(r))
-		ended(k, r, r->result);
-	if (!k->threaded)
-		eventfd_read(k->done, &count);
-	while (!k->threaded && !io_uring_peek_cqe(&k->ring, &cqe)) {
-		long result = cqe->res;
-
-		r = io_uring_cqe_get_data(cqe);
-		io_uring_cqe_seen(&k->ring, cqe);
-		ended(k, r, result);
+	/* collect from the ring */
+	if (k->ringed) {
+		reap(k);
+		kick(k->d, 0);
+		return;
 	}
+	while (read(k->done, &r, sizeof(r)) == sizeof(r))
+		ended(k, r, r->result);
 	kick(k->d, 0);
 }
 
@@ -261,6 +277,14 @@ static void reset(struct device *d)
 	}
 }
 
+static bool start_ring(struct disk *k)
+{
+	if (io_uring_queue_init(REQUESTS, &k->ring, 0) < 0)
+		return false;
+	k->done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return k->done >= 0 && !io_uring_register_eventfd(&k->ring, k->done);
+}
+
 /* open an image */
 static void open_image(struct disk *k, const char *path)
 {
@@ -273,8 +297,8 @@ static void open_image(struct disk *k, const char *path)
 		die(BAD_IMAGE, "--block %s: there is no such file: `truncate -s "
 		    "1G FILE` makes an empty disk", path);
 	if (k->fd < 0 && errno != EISDIR)
-		die(BAD_IMAGE, "--block %s: cannot open it for %s (%s): see ls "
-		    "-l%s", path, k->ro ? "reading" : "writing", strerror(errno),
+		die(BAD_IMAGE, "--block %s: cannot open it for %s (%m): see ls "
+		    "-l%s", path, k->ro ? "reading" : "writing",
 		    k->ro ? "" : ", or add ,ro if it may be read only");
 	if (k->fd < 0 || fstat(k->fd, &st) < 0 ||
 	    (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
@@ -289,8 +313,7 @@ static void open_image(struct disk *k, const char *path)
 	k->block = SECTOR;
 	if (S_ISBLK(st.st_mode) && (ioctl(k->fd, BLKGETSIZE64, &size) < 0 ||
 				    ioctl(k->fd, BLKSSZGET, &k->block) < 0))
-		die(BAD_IMAGE, "--block %s does not tell its size: %s", path,
-		    strerror(errno));
+		die(BAD_IMAGE, "--block %s does not tell its size: %m", path);
 	if (!size || size % SECTOR)
 		die(BAD_IMAGE, "--block %s has %lu bytes, but a disk has 512-byte "
 		    "sectors: `truncate -s %%512 FILE` fills the last one", path,
@@ -301,20 +324,15 @@ static void open_image(struct disk *k, const char *path)
 }
 
 /* start what does the work */
-static bool start_ring(struct disk *k)
-{
-	if (io_uring_queue_init(REQUESTS, &k->ring, 0) < 0)
-		return false;
-	k->done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return k->done >= 0 && !io_uring_register_eventfd(&k->ring, k->done);
-}
-
 static bool start_thread(struct disk *k)
 {
 	pthread_t thread;
 	int done[2];
 
-	k->threaded = true;
+	/* start a ring instead */
+	k->ringed = start_ring(k);
+	if (k->ringed)
+		return true;
 	if (pipe2(k->todo, O_CLOEXEC) < 0 || pipe2(done, O_CLOEXEC) < 0)
 		return false;
 	k->done = done[0];
@@ -331,10 +349,10 @@ static void start(struct disk *k)
 		r[i].next = k->free;
 		k->free = &r[i];
 	}
-	if (!r || (!start_ring(k) && !start_thread(k)) ||
+	if (!r || !start_thread(k) ||
 	    watch(k->done, POLLIN, collect, k))
-		die(NO_RESOURCE, "cannot start the work for a disk (%s): see "
-		    "ulimit -a", strerror(errno));
+		die(NO_RESOURCE, "cannot start the work for a disk (%m): see "
+		    "ulimit -a");
 }
 
 /* add a disk */

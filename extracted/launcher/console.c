@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <sys/uio.h>
 #include <termios.h>
 /* further headers of the console */
 #include <sys/un.h>
@@ -66,8 +67,7 @@ static void open_log(const char *path)
 {
 	con.out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (con.out < 0)
-		die(NO_RESOURCE, "cannot write the console to %s: %s", path,
-		    strerror(errno));
+		die(NO_RESOURCE, "cannot write the console to %s: %m", path);
 }
 
 /* further ways to open a console */
@@ -78,8 +78,7 @@ static void open_pty(void)
 
 	con.pty = true;
 	if (fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0)
-		die(NO_RESOURCE, "cannot make a pty for --console pty: %s",
-		    strerror(errno));
+		die(NO_RESOURCE, "cannot make a pty for --console pty: %m");
 	/* make the pty raw */
 	if (!tcgetattr(fd, &t)) {
 		cfmakeraw(&t);
@@ -105,8 +104,8 @@ static void open_socket(const char *path)
 	    connect(fd, (void *)&a, sizeof(a)) < 0 && errno == ECONNREFUSED)
 		unlink(path);
 	if (bind(fd, (void *)&a, sizeof(a)) < 0 || listen(fd, 1) < 0)
-		die(NO_RESOURCE, "cannot listen on --console unix=%s: %s",
-		    path, strerror(errno));
+		die(NO_RESOURCE, "cannot listen on --console unix=%s: %m",
+		    path);
 	con.listener = fd;
 	con.path = path;
 }
@@ -197,8 +196,7 @@ static void hang_up(void)
 		con.in = con.out = -1;
 		return;
 	}
-	die(NO_RESOURCE, "cannot write the console's output: %s",
-	    strerror(errno));
+	die(NO_RESOURCE, "cannot write the console's output: %m");
 }
 
 static void print(void)
@@ -282,20 +280,14 @@ bool console_work(const struct pollfd p[3])
 
 void console_text(const char *text, size_t n)
 {
-	if (n > sizeof(((struct lg_run *)0)->message))
-		n = sizeof(((struct lg_run *)0)->message);
-	while (n && listening()) {
-		ssize_t done = write(con.out, text, n);
+	struct iovec v[] = {
+		{ (void *)text, n },
+		{ "\r", con.raw && n && text[n - 1] == '\n' },
+	};
 
-		if (done < 0 && errno != EINTR)
-			return;
-		if (done < 0)
-			continue;
-		text += done;
-		n -= done;
-		if (con.raw && text[-1] == '\n' && write(con.out, "\r", 1) < 0)
-			return;
-	}
+	if (n <= sizeof(((struct lg_run *)0)->message) && listening() &&
+	    writev(con.out, v, 2) < 0)
+		return;			/* it is lost */
 }
 
 void console_flush(void)

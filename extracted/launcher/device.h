@@ -41,9 +41,8 @@ struct device_ops {
 	uint64_t features;		/* beside those of every device */
 	/* All are called with devices_lock held. */
 	void (*kick)(struct device *d, int queue);
-	void (*reset)(struct device *d);	/* leaves no chain in flight */
+	void (*reset)(struct device *d);	/* optional: end what runs */
 	void (*ready)(struct device *d);	/* optional: DRIVER_OK is set */
-	void (*config_written)(struct device *d, unsigned int offset);
 };
 
 struct device {
@@ -79,7 +78,7 @@ void loop_work(void);
 
 /* virtqueue.c */
 void *guest_at(struct guest *g, uint64_t addr, uint64_t len);
-const char *vq_enable(struct vq *q);
+bool vq_enable(struct vq *q);
 bool vq_pop(struct vq *q, struct chain *c);
 void vq_push(struct vq *q, uint16_t head, uint32_t written);
 void vq_interrupt(struct vq *q);
@@ -97,12 +96,12 @@ void device_config_changed(struct device *d);
 void device_irq(struct device *d, unsigned int bits);
 void device_io(struct lg_run *run);
 void devices_open(struct guest *g);
-void devices_connect(struct guest *g);
 void devices_reset(void);
 
 /* one file a device */
 void block_add(struct guest *g, const char *spec);
 void net_add(struct guest *g, const char *spec);
 void rng_add(struct guest *g);
+void devices_connect(struct guest *g);
 
 #endif

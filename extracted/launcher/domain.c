@@ -18,8 +18,8 @@ static void memory_create(struct domain *d, uint64_t bytes)
 	/* refuse if the host does */
 	if (d->mem == MAP_FAILED)
 		die(NO_RESOURCE, "the host refuses %lu MiB of memory for the "
-		    "guest (%s): try a smaller --memory, or see ulimit -v",
-		    bytes / MiB, strerror(errno));
+		    "guest (%m): try a smaller --memory, or see ulimit -v",
+		    bytes / MiB);
 	madvise(d->mem, size, MADV_HUGEPAGE);
 	madvise(d->mem, size, MADV_DONTFORK);
 }

@@ -15,8 +15,7 @@ struct file file_map(const char *path, const char *what)
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		die(BAD_IMAGE, "cannot open the %s %s: %s", what, path,
-		    strerror(errno));
+		die(BAD_IMAGE, "cannot open the %s %s: %m", what, path);
 	if (!S_ISREG(st.st_mode) || !st.st_size)
 		die(BAD_IMAGE, "the %s %s is %s", what, path,
 		    S_ISREG(st.st_mode) ? "empty" : "not a regular file");
@@ -24,7 +23,7 @@ struct file file_map(const char *path, const char *what)
 	f.size = st.st_size;
 	f.data = mmap(NULL, f.size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (f.data == MAP_FAILED)
-		die(NO_RESOURCE, "cannot map %s: %s", path, strerror(errno));
+		die(NO_RESOURCE, "cannot map %s: %m", path);
 	close(fd);
 	return f;
 }

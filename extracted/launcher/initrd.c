@@ -133,8 +133,7 @@ void initrd_begin(struct initrd *rd, const char *base)
 	*rd = (struct initrd) { .modules = strdup("") };
 	rd->file = fd < 0 ? NULL : fdopen(fd, "w+");
 	if (!rd->file || !rd->modules)
-		die(NO_RESOURCE, "cannot make an initrd in memory: %s",
-		    strerror(errno));
+		die(NO_RESOURCE, "cannot make an initrd in memory: %m");
 	if (base) {
 		struct file f = file_map(base, "initrd");
 

@@ -36,17 +36,18 @@ enum exit_code {
 
 /* types of the launcher */
 struct options {
-	const char *kernel, *initrd, *append, *console;
+	const char *kernel, *initrd, *append, *console, *size;
 	uint64_t memory;
-	bool verbose, quiet;
+	int verbose, quiet, help, version;
 	/* more fields of the options */
-	const char *block[LG_NR_DEVICES - 1];
-	int blocks;
+	char **block;
 	const char *net;
-	bool rng;
-	struct share *shares;
+	int rng;
+	char **share;			/* as they were written, */
+	struct share *shares;		/* and understood */
 	const char *root;
 	const char *name;
+	int check;
 };
 
 struct file {
@@ -109,7 +110,6 @@ void progress(const char *what, const char *path);
 
 void options_parse(struct options *opt, int argc, char **argv);
 void options_check_memory(struct options *opt);
-void options_print(const struct options *opt);
 bool parse_size(const char *s, uint64_t *bytes);
 
 struct file file_map(const char *path, const char *what);
@@ -151,7 +151,7 @@ void report_death(struct guest *g);
 #include "device.h"
 
 int vhost_memory(size_t size);
-void share_add(struct options *opt, char *spec);
+void share_add(struct options *opt, const char *spec);
 struct share *share_make(struct options *opt, const char *dir, const char *tag);
 void shares_open(struct guest *g);
 bool storage_wants(const char *spec);

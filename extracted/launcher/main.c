@@ -113,8 +113,6 @@ int main(int argc, char **argv)
 	/* look at the options */
 	options_parse(&opt, argc, argv);
 	quiet = opt.quiet;
-	if (opt.verbose)
-		options_print(&opt);
 	options_check_memory(&opt);
 	/* claims of further options */
 	session_plan(&g, &opt);

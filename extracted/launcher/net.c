@@ -90,8 +90,7 @@ static void receive(struct net *n)
 
 			/* leave if there is no frame */
 			if (size < 0 && errno != EAGAIN && n->cable >= 0) {
-				note("the tap of --net is gone (%s): the guest's link is down",
-				     strerror(errno));
+				note("the tap of --net is gone (%m): the guest's link is down");
 				unwatch(n->cable);
 				close(n->cable);
 				n->cable = -1;
@@ -184,8 +183,8 @@ static void open_tap(struct net *n, const char *name, uint8_t *mac)
 
 	n->cable = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (n->cable < 0)
-		die(BAD_HOST, "cannot open /dev/net/tun (%s): `modprobe tun`, "
-		    "or see `ls -l /dev/net/tun`", strerror(errno));
+		die(BAD_HOST, "cannot open /dev/net/tun (%m): `modprobe tun`, "
+		    "or see `ls -l /dev/net/tun`");
 	if (strlen(name) >= IFNAMSIZ || !if_nametoindex(name))
 		die(NO_RESOURCE, "there is no tap '%s': make it with "
 		    "`ip tuntap add %s mode tap user $USER`", name, name);
@@ -194,10 +193,10 @@ static void open_tap(struct net *n, const char *name, uint8_t *mac)
 	if (ioctl(n->cable, TUNSETIFF, &r) < 0 ||
 	    ioctl(n->cable, TUNSETVNETHDRSZ, &header) < 0 ||
 	    ioctl(n->cable, SIOCGIFHWADDR, &r) < 0)
-		die(NO_RESOURCE, "cannot use the tap %s (%s): %s", name,
-		    strerror(errno), errno == EBUSY ? "another program has it, and "
-		    "each guest needs its own" : errno == EPERM ?
-		    "it is not yours, as `ip tuntap` shows" :
+		die(NO_RESOURCE, "cannot use the tap %s (%m): %s", name,
+		    errno == EBUSY ?
+		    "another program has it, and each guest needs its own" :
+		    errno == EPERM ? "it is not yours, as `ip tuntap` shows" :
 		    "`ip tuntap` lists the taps; one with several queues won't do");
 	memcpy(mac, r.ifr_hwaddr.sa_data, ETH_ALEN);
 	mac[0] ^= 4;
@@ -225,8 +224,8 @@ static struct vdeslirp *open_user(struct net *n)
 	setrlimit(RLIMIT_NOFILE, &files);
 	s = vdeslirp_open(&c);
 	if (!s)
-		die(NO_RESOURCE, "no thread or sockets for --net user (%s): "
-		    "see ulimit -a", strerror(errno));
+		die(NO_RESOURCE, "no thread or sockets for --net user (%m): "
+		    "see ulimit -a");
 	n->cable = vdeslirp_fd(s);
 	n->bare = HEADER;
 	fcntl(n->cable, F_SETFL, O_NONBLOCK);

@@ -1,64 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <getopt.h>
+#include <popt.h>
 #include <sys/utsname.h>
 /* further headers of the options */
 
 
 #include "launcher.h"
-
-/* text of --help and names of options */
-static const char usage[] =
-"usage: lguest [options]\n"
-"Run a Linux guest without virtual-machine hardware, under the module lg.\n"
-"\n"
-"  -k, --kernel FILE    bzImage or vmlinux with a Xen PV entry\n"
-"                       (default: /boot/vmlinuz of the running kernel)\n"
-"  -i, --initrd FILE    initial RAM disk\n"
-"  -a, --append TEXT    more words for the guest kernel's command line\n"
-"  -m, --memory SIZE    the guest's memory, such as 256M or 2G (default 256M)\n"
-"      --console WHERE  stdio (the default) or file=FILE\n"
-/* help on further consoles */
-"                       or pty or unix=SOCKET\n"
-/* more lines of help */
-"  -d, --block FILE     a disk: FILE[,ro][,discard=off]; may be repeated\n"
-"  -n, --net CABLE      a network: user[,forward=tcp:127.0.0.1:2222-22]...,\n"
-"                       tap=NAME or none (default none)\n"
-"      --rng            random numbers from the host, for the guest\n"
-"  -s, --share DIR      a directory: DIR[,tag=TAG][,ro]; may be repeated\n"
-"      --root none      a command's root: busybox, and nothing of the host's\n"
-"  -- COMMAND [ARG]...  run COMMAND in a guest that is made for it\n"
-"      --root DIR       a command's root, read-only under a layer in memory\n"
-"      --name NAME      name the guest; no two running guests share one\n"
-"      --check          say what this machine offers, and what is missing\n"
-"  -v, --verbose        print the whole equivalent command line\n"
-"  -q, --quiet          print nothing but errors\n"
-"  -h, --help           print this\n"
-"  -V, --version        print the version\n"
-"\n"
-"On the terminal, Ctrl-A x ends the guest and Ctrl-A Ctrl-A sends a Ctrl-A.\n"
-"Exit status: 0 powered off, 1 usage, 2 host cannot, 3 bad kernel,\n"
-"4 resource, 5 guest crashed, 6 internal error.\n";
-
-static const struct option longs[] = {
-	{ "kernel",	required_argument, NULL, 'k' },
-	{ "initrd",	required_argument, NULL, 'i' },
-	{ "append",	required_argument, NULL, 'a' },
-	{ "memory",	required_argument, NULL, 'm' },
-	{ "console",	required_argument, NULL, 'C' },
-	{ "verbose",	no_argument, NULL, 'v' },
-	{ "quiet",	no_argument, NULL, 'q' },
-	{ "help",	no_argument, NULL, 'h' },
-	{ "version",	no_argument, NULL, 'V' },
-	/* more long options */
-	{ "block",	required_argument, NULL, 'd' },
-	{ "net",	required_argument, NULL, 'n' },
-	{ "rng",	no_argument, NULL, 'r' },
-	{ "share",	required_argument, NULL, 's' },
-	{ "root",	required_argument, NULL, 'R' },
-	{ "name",	required_argument, NULL, 'N' },
-	{ "check",	no_argument, NULL, 'c' },
-	{ 0 }
-};
 
 /* judge the options' values */
 bool parse_size(const char *s, uint64_t *bytes)
@@ -153,67 +99,120 @@ static void describe_terminal(struct options *opt)
 	add_word(opt, "COLUMNS", number);
 }
 
-/* parse the options */
-static _Noreturn void answer(int c)
+/* print the equivalent command line */
+static void print_quoted(const char *name, const char *s)
 {
-	if (c == 'h')
-		fputs(usage, stdout);
-	else if (c == 'V')
-		puts("lguest " LG_VERSION);
-	/* answers to further options */
-	else if (c == 'c')
-		exit(check_host());
-	else
-		die(BAD_USAGE, "lguest --help lists the options");
-	exit(OK);
+	fprintf(stderr, " --%s '", name);
+	for (; *s; s++)
+		if (*s == '\'')
+			fputs("'\\''", stderr);
+		else
+			fputc(*s, stderr);
+	fputc('\'', stderr);
 }
 
+static void print(const struct poptOption *o)
+{
+	fputs("lguest", stderr);
+	for (; o->longName; o++) {
+		char *one[2] = { NULL }, **s = one;
+
+		if (o->argInfo == POPT_ARG_STRING)
+			*s = *(char **)o->arg;
+		else if (o->argInfo == POPT_ARG_ARGV)
+			s = *(char ***)o->arg;
+		else if (*(int *)o->arg)
+			fprintf(stderr, " --%s", o->longName);
+		while (s && *s)
+			print_quoted(o->longName, *s++);
+	}
+	fputc('\n', stderr);
+}
+
+/* parse the options */
 void options_parse(struct options *opt, int argc, char **argv)
 {
-	/* tables of the options' places */
-	const char *memory = "256M";
-	const char **text[128] = {
-		['k'] = &opt->kernel, ['i'] = &opt->initrd, ['a'] = &opt->append,
-		['C'] = &opt->console, ['m'] = &memory,
-		/* places of further options */
-		['N'] = &opt->name,
+	struct poptOption rows[] = {
+		/* rows of options */
+		{ "kernel", 'k', POPT_ARG_STRING, &opt->kernel, 0,
+		  "bzImage or vmlinux with a Xen PV entry (default: /boot/vmlinuz of the "
+		  "running kernel)", "FILE" },
+		{ "initrd", 'i', POPT_ARG_STRING, &opt->initrd, 0, "initial RAM disk", "FILE" },
+		{ "append", 'a', POPT_ARG_STRING, &opt->append, 0,
+		  "more words for the guest kernel's command line", "TEXT" },
+		{ "memory", 'm', POPT_ARG_STRING, &opt->size, 0,
+		  "the guest's memory, such as 256M or 2G (default 256M)", "SIZE" },
+		{ "console", 0, POPT_ARG_STRING, &opt->console, 0,
+		  "stdio (the default) or file=FILE"
+		  /* help on further consoles */
+		  " or pty or unix=SOCKET"
+		  , "WHERE" },
+		/* rows of further options */
+		{ "block", 'd', POPT_ARG_ARGV, &opt->block, 0,
+		  "a disk: FILE[,ro][,discard=off]; may be repeated", "FILE" },
+		{ "net", 'n', POPT_ARG_STRING, &opt->net, 0, "a network: "
+		  "user[,forward=tcp:127.0.0.1:2222-22]..., tap=NAME or none (default none)",
+		  "CABLE" },
+		{ "rng", 0, POPT_ARG_NONE, &opt->rng, 0,
+		  "random numbers from the host, for the guest" },
+		{ "share", 's', POPT_ARG_ARGV, &opt->share, 0,
+		  "a directory: DIR[,tag=TAG][,ro]; may be repeated", "DIR" },
+		{ "root", 0, POPT_ARG_STRING, &opt->root, 0,
+		  "a command's root; none: busybox, and nothing of the host's"
+		  /* help on further roots */
+		  "; or a directory: read-only, under a layer in memory"
+		  , "ROOT" },
+		{ "name", 0, POPT_ARG_STRING, &opt->name, 0,
+		  "name the guest; no two running guests share one", "NAME" },
+		{ "check", 0, POPT_ARG_NONE, &opt->check, 0,
+		  "say what this machine offers, and what is missing" },
+		{ "verbose", 'v', POPT_ARG_NONE, &opt->verbose, 0,
+		  "print the whole equivalent command line" },
+		{ "quiet", 'q', POPT_ARG_NONE, &opt->quiet, 0, "print nothing but errors" },
+		{ "help", 'h', POPT_ARG_NONE, &opt->help, 0, "print this" },
+		{ "version", 'V', POPT_ARG_NONE, &opt->version, 0, "print the version" },
+		POPT_TABLEEND
 	};
-	bool *flag[128] = { ['v'] = &opt->verbose, ['q'] = &opt->quiet };
-	text['n'] = &opt->net;
-	flag['r'] = &opt->rng;
-	text['R'] = &opt->root;
-	int c;
+	poptContext p = poptGetContext(NULL, argc, (void *)argv, rows, 0);
+	int err;
 
-	*opt = (struct options) { .append = "", .console = "stdio" };
-	optind = 0;
-	while ((c = getopt_long(argc, argv, "k:i:a:m:vqhV" "d:"
-							   "n:"
-							   "s:", longs, NULL)) != -1)
-		if (text[c])
-			*text[c] = optarg;
-		else if (flag[c])
-			*flag[c] = true;
-		/* take other options */
-		else if (c == 'd' && opt->blocks < LG_NR_DEVICES - 1)
-			opt->block[opt->blocks++] = optarg;
-		else if (c == 'd')
-			die(BAD_USAGE, "--block %s: a guest has at most %d devices",
-			    optarg, opt->blocks);
-		else if (c == 's')
-			share_add(opt, optarg);
-		else
-			answer(c);
+	*opt = (struct options) {
+		.append = "", .console = "stdio", .size = "256M",
+	};
+	err = poptGetNextOpt(p);
+	if (err < -1)
+		die(BAD_USAGE, "%s: %s: lguest --help lists the options",
+		    poptBadOption(p, 0), poptStrerror(err));
+	/* answer at once, where that was asked */
+	if (opt->help) {
+		/* say what may follow the options */
+		poptSetOtherOptionHelp(p, "[OPTION...] [-- COMMAND [ARGUMENT]...]");
+		poptPrintHelp(p, stdout, 0);
+		puts("On the terminal, Ctrl-A x ends the guest and Ctrl-A Ctrl-A sends "
+		     "a Ctrl-A.\nExit status: 0 powered off, 1 usage, 2 host cannot, "
+		     "3 bad kernel,\n4 resource, 5 guest crashed, 6 internal error.");
+		exit(OK);
+	}
+	if (opt->version) {
+		puts("lguest " LG_VERSION);
+		exit(OK);
+	}
+	/* answers to further options */
+	if (opt->check)
+		exit(check_host());
 	/* check the options' values */
-	if (optind < argc)
+	if (poptPeekArg(p))
 		die(BAD_USAGE, "'%s' is not an option: lguest --help lists them",
-		    argv[optind]);
-	if (!parse_size(memory, &opt->memory))
+		    poptGetArg(p));
+	if (!parse_size(opt->size, &opt->memory))
 		die(BAD_USAGE, "--memory %s is not a size: write a number and a "
-		    "unit, such as 256M or 2G", memory);
+		    "unit, such as 256M or 2G", opt->size);
 	if (!valid_console(opt->console))
 		die(BAD_USAGE, "--console %s is no kind of console: lguest --help "
 		    "lists them", opt->console);
 	/* checks of further options */
+	for (char **s = opt->share; s && *s; s++)
+		share_add(opt, *s);
 	if (opt->name && !valid_name(opt->name))
 		die(BAD_USAGE, "--name %s: a name has 1 to 64 letters, digits, '_', "
 		    "'.' and '-', and does not begin with the last two", opt->name);
@@ -230,41 +229,8 @@ void options_parse(struct options *opt, int argc, char **argv)
 	add_word(opt, "console", "hvc0");
 	/* further words for the guest */
 	describe_terminal(opt);
-}
-
-/* print the equivalent command line */
-static void print_quoted(const char *name, const char *s)
-{
-	fprintf(stderr, " --%s '", name);
-	for (; *s; s++)
-		if (*s == '\'')
-			fputs("'\\''", stderr);
-		else
-			fputc(*s, stderr);
-	fputc('\'', stderr);
-}
-
-void options_print(const struct options *opt)
-{
-	fprintf(stderr, "lguest --memory %luK", opt->memory >> 10);
-	print_quoted("kernel", opt->kernel);
-	if (opt->initrd)
-		print_quoted("initrd", opt->initrd);
-	print_quoted("append", opt->append);
-	print_quoted("console", opt->console);
-	/* print other options */
-	for (int i = 0; i < opt->blocks; i++)
-		print_quoted("block", opt->block[i]);
-	if (opt->net)
-		print_quoted("net", opt->net);
-	if (opt->rng)
-		fputs(" --rng", stderr);
-	for (struct share *s = opt->shares; s; s = s->next)
-		fprintf(stderr, " --share '%s,tag=%s%s'", s->dir, s->tag,
-			s->read_only ? ",ro" : "");
-	if (opt->name)
-		print_quoted("name", opt->name);
-	fprintf(stderr, "%s\n", opt->quiet ? " --quiet" : "");
+	if (opt->verbose)
+		print(rows);
 }
 
 /* compare the memory with the module's bounds */

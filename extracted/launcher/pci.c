@@ -106,7 +106,8 @@ static void device_init(struct device *d)
 
 static void device_reset(struct device *d)
 {
-	d->ops->reset(d);
+	if (d->ops->reset)
+		d->ops->reset(d);
 	device_init(d);
 	device_irq(d, 0);
 }
@@ -159,8 +160,7 @@ struct device *device_add(struct guest *g, const struct device_ops *ops,
 		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
 			die(NO_RESOURCE, "no file descriptor for the device "
-			    "%s (%s): see ulimit -n", ops->name,
-			    strerror(errno));
+			    "%s (%m): see ulimit -n", ops->name);
 	}
 	f->d = d;
 	/* describe the function on the bus */
@@ -217,38 +217,24 @@ static void accept_features(struct device *d, uint32_t bits)
 static void write_queue(struct vq *q, unsigned int at, unsigned int size,
 			uint32_t value)
 {
-	const char *why = NULL;
-
 	memcpy((uint8_t *)q + at, &value, size);
 	q->vector = VIRTIO_MSI_NO_VECTOR;
 	q->number = q - q->dev->vq;
-	if (q->ready)
-		why = vq_enable(q);
-	if (!why)
-		return;
-	q->ready = 0;
-	device_broken(q->dev, "queue %d has %s", (int)(q - q->dev->vq), why);
+	q->ready = q->ready && vq_enable(q);
 }
 
 /* serve the common registers */
-static void write_common(struct device *d, unsigned int at, uint32_t value)
+static void write_common(struct device *d, unsigned int at, unsigned int size,
+			 uint32_t value)
 {
-	switch (at) {
-	case VIRTIO_PCI_COMMON_DFSELECT:
-		d->feature_select = value;
-		break;
-	case VIRTIO_PCI_COMMON_GFSELECT:
-		d->driver_select = value;
-		break;
-	case VIRTIO_PCI_COMMON_GF:
+	if (at == VIRTIO_PCI_COMMON_GF)
 		accept_features(d, value);
-		break;
-	case VIRTIO_PCI_COMMON_STATUS:
+	else if (at == VIRTIO_PCI_COMMON_STATUS)
 		set_status(d, value);
-		break;
-	case VIRTIO_PCI_COMMON_Q_SELECT:
-		d->queue_select = value;
-	}
+	else if (at == VIRTIO_PCI_COMMON_DFSELECT ||
+		 at == VIRTIO_PCI_COMMON_GFSELECT ||
+		 at == VIRTIO_PCI_COMMON_Q_SELECT)
+		memcpy((uint8_t *)d + at, &value, size);
 	select_features(d);
 }
 
@@ -257,32 +243,17 @@ static void write_common(struct device *d, unsigned int at, uint32_t value)
 static void common(struct device *d, unsigned int at, unsigned int size,
 		   bool write, uint32_t *value)
 {
-	struct vq *q = d->vq;
+	struct vq *q = &d->vq[d->queue_select % LG_NR_QUEUES];
+	bool queue = at >= QUEUE && d->queue_select < d->nr_queues;
 
-	if (d->queue_select < d->nr_queues)
-		q += d->queue_select;
-	else if (at >= QUEUE)
-		return;
-	if (at < QUEUE && write)
-		write_common(d, at, *value);
-	else if (at < QUEUE && at + size <= QUEUE)
+	if (at + size <= QUEUE && write)
+		write_common(d, at, size, *value);
+	else if (at + size <= QUEUE)
 		memcpy(value, (uint8_t *)d + at, size);
-	else if (at >= QUEUE && !write)
+	else if (queue && !write)
 		memcpy(value, (uint8_t *)q + at - QUEUE, size);
-	else if (at >= QUEUE && !q->ready && at != VIRTIO_PCI_COMMON_Q_NOFF)
+	else if (queue && !q->ready && at != VIRTIO_PCI_COMMON_Q_NOFF)
 		write_queue(q, at - QUEUE, size, *value);
-}
-
-/* serve a device's own registers */
-static void device_config(struct device *d, unsigned int at,
-			  unsigned int size, bool write, uint32_t *value)
-{
-	if (!write) {
-		memcpy(value, d->config + at, size);
-	} else if (d->ops->config_written) {
-		memcpy(d->config + at, value, size);
-		d->ops->config_written(d, at);
-	}
 }
 
 /* serve a device's ports */
@@ -297,8 +268,8 @@ static void bar(struct device *d, unsigned int at, unsigned int size,
 	if (at + size <= sizeof(struct virtio_pci_common_cfg))
 		common(d, at, size, write, value);
 	else if (at >= LG_BAR_CONFIG) {
-		if (config + size <= d->ops->config_size)
-			device_config(d, config, size, write, value);
+		if (!write && config + size <= d->ops->config_size)
+			memcpy(value, d->config + config, size);
 	} else if (at == LG_BAR_ISR && !write)
 		*value = ioctl(d->g->fd, LG_IRQ, d->n);
 	else if (at >= LG_BAR_NOTIFY && write && queue < d->nr_queues)
@@ -320,9 +291,7 @@ static void window(struct function *f, bool write, uint32_t *value)
 static void config_write(struct function *f, unsigned int at,
 			 unsigned int size, uint32_t value)
 {
-	if (at == WINDOW(pci_cfg_data))
-		window(f, true, &value);
-	else if (at == PCI_COMMAND)
+	if (at == PCI_COMMAND)
 		put(f->space, at, value & 0x407, 2);
 	else if (at == PCI_BASE_ADDRESS_0 && size == 4)
 		f->sizing = value == ~0U;
@@ -334,17 +303,15 @@ static void config_write(struct function *f, unsigned int at,
 static void config(struct function *f, unsigned int at, unsigned int size,
 		   bool write, uint32_t *value)
 {
-	if (write) {
-		if (f->d)
-			config_write(f, at, size, *value);
-		return;
-	}
-	*value = 0;
+	if (!write)
+		*value = 0;
 	if (f->d && at == WINDOW(pci_cfg_data))
-		window(f, false, value);
-	else if (f->sizing && at == PCI_BASE_ADDRESS_0)
+		window(f, write, value);
+	else if (f->d && write)
+		config_write(f, at, size, *value);
+	else if (!write && f->sizing && at == PCI_BASE_ADDRESS_0)
 		*value = 0xffffff01;
-	else
+	else if (!write)
 		memcpy(value, f->space + at, size);
 }
 
@@ -385,13 +352,13 @@ void device_io(struct lg_run *run)
 void devices_open(struct guest *g)
 {
 	/* make the devices */
-	for (int i = 0; i < g->opt->blocks; i++) {
+	for (char **s = g->opt->block; s && *s; s++) {
 		/* leave other kinds of disks to others */
-		if (storage_wants(g->opt->block[i])) {
-			storage_add(g, g->opt->block[i]);
+		if (storage_wants(*s)) {
+			storage_add(g, *s);
 			continue;
 		}
-		block_add(g, g->opt->block[i]);
+		block_add(g, *s);
 	}
 	if (g->opt->net)
 		net_add(g, g->opt->net);
@@ -408,6 +375,6 @@ void devices_connect(struct guest *g)
 						  bus[n].d->vq[i].kick };
 
 			if (ioctl(g->fd, LG_NOTIFY, &bell) < 0)
-				die(INTERNAL, "LG_NOTIFY: %s", strerror(errno));
+				die(INTERNAL, "LG_NOTIFY: %m");
 		}
 }

@@ -346,5 +346,5 @@ void port_listen(const char *name)
 	if (fd < 0 || bind(fd, (void *)&a, address_of(&a, name)) < 0 ||
 	    listen(fd, 8) < 0 || watch(fd, POLLIN, welcome, &fd) < 0)
 		die(NO_RESOURCE, "cannot listen for more sessions of the "
-		    "guest %s: %s", name, strerror(errno));
+		    "guest %s: %m", name);
 }

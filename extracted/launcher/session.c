@@ -132,8 +132,7 @@ static void write_output(int fd)
 		return;
 	if (n < 0) {
 		if (errno != EPIPE)
-			note("the command's output is lost: %s",
-			     strerror(errno));
+			note("the command's output is lost: %m");
 		tell(SIGNAL, 0, &word, sizeof(word));
 		n = b->n;
 	}
@@ -245,7 +244,7 @@ static void watch_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0 || watch(fd, POLLIN, signalled, (void *)fd))
-		die(NO_RESOURCE, "cannot receive signals: %s", strerror(errno));
+		die(NO_RESOURCE, "cannot receive signals: %m");
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -331,8 +330,7 @@ static const char *keep_console(void)
 	if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0 ||
 	    watch(p[0], POLLIN, keep, NULL) ||
 	    asprintf(&spec, "file=/proc/self/fd/%d", p[1]) < 0)
-		die(NO_RESOURCE, "no pipe for the console: %s",
-		    strerror(errno));
+		die(NO_RESOURCE, "no pipe for the console: %m");
 	session.console = p[0];
 	return spec;
 }
@@ -420,7 +418,7 @@ static void share_root(struct options *opt, const char **modules, char **words)
 	struct share *s;
 
 	if (!dir)
-		die(BAD_USAGE, "--root %s: %s", opt->root, strerror(errno));
+		die(BAD_USAGE, "--root %s: %m", opt->root);
 	s = share_make(opt, dir, "lg.root");
 	s->read_only = true;
 	if (!opt->net)

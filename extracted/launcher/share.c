@@ -26,16 +26,16 @@ static void cut_words(struct share *s, char *spec)
 	}
 }
 
-void share_add(struct options *opt, char *spec)
+void share_add(struct options *opt, const char *spec)
 {
 	struct share words = { 0 }, *s;
-	const char *dir;
+	char *dir = strdup(spec);
 	struct stat st;
 
-	cut_words(&words, spec);
-	dir = realpath(spec, NULL);
+	cut_words(&words, dir);
+	dir = realpath(dir, NULL);
 	if (!dir || stat(dir, &st) < 0)
-		die(BAD_USAGE, "--share %s: %s", spec, strerror(errno));
+		die(BAD_USAGE, "--share %s: %m", spec);
 	if (!S_ISDIR(st.st_mode) || access(dir, R_OK | X_OK))
 		die(BAD_USAGE, "--share %s: this is not a directory that you "
 		    "may read", spec);
@@ -174,8 +174,10 @@ static bool copy_open(struct guest *g, const struct share *s, int error)
 {
 	static int copies;
 	int fd = open("/var/tmp", O_TMPFILE | O_RDWR, 0600);
-	char *image;
+	char *image, letter = 'a' + copies++;
 
+	for (char **s = g->opt->block; s && *s; s++)
+		letter++;
 	if (fd < 0 || asprintf(&image, "/proc/self/fd/%d", fd) < 0 ||
 	    !make_image(s->dir, image) || asprintf(&image, "%s,ro", image) < 0)
 		return false;
@@ -183,8 +185,7 @@ static bool copy_open(struct guest *g, const struct share *s, int error)
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	note("--share %s is a read-only copy, made now: virtiofsd cannot have "
 	     "a namespace of its own here (%s).  In the guest: mount -o ro "
-	     "/dev/vd%c DIR", s->dir, strerror(error),
-	     'a' + g->opt->blocks + copies++);
+	     "/dev/vd%c DIR", s->dir, strerror(error), letter);
 	return true;
 }
 

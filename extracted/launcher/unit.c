@@ -110,7 +110,6 @@ static void test_line(void *line)
 	struct options opt;
 
 	parse(&opt, line);
-	options_print(&opt);
 	options_check_memory(&opt);
 }
 
@@ -132,7 +131,7 @@ static void test_options(void)
 {
 	expect(ONLY(OK), "sizes", test_sizes, NULL);
 	expect(ONLY(OK), "append", test_append, NULL);
-	expect(ONLY(OK), "a good line", test_line, "-m 64M -q");
+	expect(ONLY(OK), "a good line", test_line, "-v -m 64M -q");
 	expect(ONLY(OK), "--help", test_line, "--help");
 	expect(ONLY(BAD_USAGE), "unknown option", test_line, "--nonsense");
 	expect(ONLY(BAD_USAGE), "bad size", test_line, "-m 64");

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <err.h>
+
 #include "launcher.h"
 
 /* speak to the user */
 bool quiet;
-
-static void say(const char *fmt, va_list ap)
-{
-	fprintf(stderr, "lguest: ");
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
-}
 
 void note(const char *fmt, ...)
 {
@@ -17,17 +12,19 @@ void note(const char *fmt, ...)
 
 	va_start(ap, fmt);
 	if (!quiet)
-		say(fmt, ap);
+		vwarnx(fmt, ap);
 	va_end(ap);
 }
 
 void die(int code, const char *fmt, ...)
 {
+	int error = errno;
 	va_list ap;
 
 	console_restore();
+	errno = error;
 	va_start(ap, fmt);
-	say(fmt, ap);
+	vwarnx(fmt, ap);
 	va_end(ap);
 	exit(code);
 }

@@ -11,15 +11,15 @@ int device_open(void)
 		    "join the group that `ls -l " DEVICE "` shows "
 		    "(usermod -aG GROUP USER, then log in again)");
 	if (fd < 0)
-		die(BAD_HOST, "cannot open " DEVICE " (%s): the module lg is "
+		die(BAD_HOST, "cannot open " DEVICE " (%m): the module lg is "
 		    "not there, or refused this host. `make install` installs "
 		    "it, `modprobe lg` loads it, `lguest --check` and `dmesg` "
-		    "say what is wrong", strerror(errno));
+		    "say what is wrong");
 	/* compare the interface's number */
 	api = ioctl(fd, LG_INFO);
 	if (api < 0)
-		die(BAD_HOST, DEVICE " does not answer as the module lg does (%s): "
-		    "is it from another version?", strerror(errno));
+		die(BAD_HOST, DEVICE " does not answer as the module lg does (%m): "
+		    "is it from another version?");
 	if (api != LG_API)
 		die(BAD_HOST, "the module lg speaks interface %d, this launcher %d: "
 		    "build and install both from one source", api, LG_API);
@@ -41,7 +41,7 @@ static _Noreturn void create_failed(void)
 		die(NO_RESOURCE, "the host has no memory left for the guest's "
 		    "page tables: stop something (see free -m)");
 	default:
-		die(INTERNAL, "LG_CREATE: %s", strerror(errno));
+		die(INTERNAL, "LG_CREATE: %m");
 	}
 }
 
@@ -63,7 +63,7 @@ static void *run_vcpu(void *arg)
 	} while (r < 0 ? errno == EINTR : g->run.exit == LG_EXIT_NONE ||
 					  g->run.exit == LG_EXIT_CONSOLE);
 	if (r < 0)
-		die(INTERNAL, "LG_RUN: %s", strerror(errno));
+		die(INTERNAL, "LG_RUN: %m");
 	eventfd_write(g->done, 1);
 	return NULL;
 }
@@ -78,17 +78,15 @@ void guest_start(struct guest *g)
 		.cr3 = g->dom.cr3,
 	};
 	struct lg_notify notify = { .port = LG_PORT_CONSOLE, .fd = g->sent };
-	int err;
 
 	/* create it and ask for the bell */
 	g->run = (struct lg_run) { .vcpu = 0 };
 	if (ioctl(g->fd, LG_CREATE, &create) < 0)
 		create_failed();
 	if (ioctl(g->fd, LG_NOTIFY, &notify) < 0)
-		die(INTERNAL, "LG_NOTIFY: %s", strerror(errno));
+		die(INTERNAL, "LG_NOTIFY: %m");
 	devices_connect(g);
-	err = pthread_create(&g->vcpu, NULL, run_vcpu, g);
-	if (err)
-		die(NO_RESOURCE, "cannot start the vCPU's thread: %s",
-		    strerror(err));
+	errno = pthread_create(&g->vcpu, NULL, run_vcpu, g);
+	if (errno)
+		die(NO_RESOURCE, "cannot start the vCPU's thread: %m");
 }

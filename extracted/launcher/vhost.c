@@ -19,7 +19,7 @@ int vhost_memory(size_t size)
 	if (memfd < 0 || ftruncate(memfd, size) < 0 ||
 	    fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
 		die(NO_RESOURCE, "the host refuses %lu MiB of shared memory "
-		    "for the guest (%s)", size / MiB, strerror(errno));
+		    "for the guest (%m)", size / MiB);
 	return memfd;
 }
 
@@ -309,8 +309,7 @@ static int listen_and_connect(int *listener)
 
 	*listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (!mkdtemp(dir))
-		die(NO_RESOURCE, "no directory can be made in /tmp (%s)",
-		    strerror(errno));
+		die(NO_RESOURCE, "no directory can be made in /tmp (%m)");
 	strcat(strcpy(a.sun_path, dir), "/s");
 	ok = !bind(*listener, (void *)&a, sizeof(a)) &&
 		!listen(*listener, 1) && !connect(sock, (void *)&a, sizeof(a));
@@ -357,8 +356,7 @@ int backend_start(struct backend *b, char **argv)
 
 	b->sock = listen_and_connect(&listener);
 	if (pipe2(said, O_CLOEXEC) < 0 || (b->pid = fork()) < 0)
-		die(NO_RESOURCE, "%s cannot be started (%s)", b->what,
-		    strerror(errno));
+		die(NO_RESOURCE, "%s cannot be started (%m)", b->what);
 	if (!b->pid)
 		become(b, self, listener, said[1], argv);
 	close(listener);

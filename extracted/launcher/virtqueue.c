@@ -12,31 +12,32 @@ void *guest_at(struct guest *g, uint64_t addr, uint64_t len)
 }
 
 /* check a queue's rings */
-const char *vq_enable(struct vq *q)
-{
-	struct guest *g = q->dev->g;
-	uint64_t n = q->size;
-
-	if (!n || n > VQ_MAX || n & (n - 1))
-		return "a size that is no power of two, or too large";
-	if (q->desc & 15 || q->avail & 1 || q->used & 3)
-		return "a ring that is not aligned";
-	q->d = guest_at(g, q->desc, n * sizeof(*q->d));
-	q->a = guest_at(g, q->avail, 6 + n * 2);
-	q->u = guest_at(g, q->used, 6 + n * sizeof(struct vring_used_elem));
-	if (!q->d || !q->a || !q->u)
-		return "a ring outside the guest's memory";
-	q->last_avail = q->used_idx = q->signalled = 0;
-	return NULL;
-}
-
-/* see whether a chain waits */
 static bool broken(struct vq *q, const char *why)
 {
 	device_broken(q->dev, "queue %d has %s", (int)(q - q->dev->vq), why);
 	return false;
 }
 
+bool vq_enable(struct vq *q)
+{
+	struct guest *g = q->dev->g;
+	uint64_t n = q->size;
+
+	if (!n || n > VQ_MAX || n & (n - 1))
+		return broken(q, "a size that is no power of two, "
+			      "or too large");
+	if (q->desc & 15 || q->avail & 1 || q->used & 3)
+		return broken(q, "a ring that is not aligned");
+	q->d = guest_at(g, q->desc, n * sizeof(*q->d));
+	q->a = guest_at(g, q->avail, 6 + n * 2);
+	q->u = guest_at(g, q->used, 6 + n * sizeof(struct vring_used_elem));
+	if (!q->d || !q->a || !q->u)
+		return broken(q, "a ring outside the guest's memory");
+	q->last_avail = q->used_idx = q->signalled = 0;
+	return true;
+}
+
+/* see whether a chain waits */
 static uint16_t waiting(struct vq *q)
 {
 	return __atomic_load_n(&q->a->idx, __ATOMIC_ACQUIRE) - q->last_avail;
@@ -58,51 +59,49 @@ static bool available(struct vq *q)
 }
 
 /* follow a chain */
-static const char *follow(struct vq *q, struct chain *c,
-			  const volatile struct vring_desc *table,
-			  uint32_t entries, uint16_t i, bool nested)
+static bool follow(struct vq *q, struct chain *c,
+		   const volatile struct vring_desc *table,
+		   uint32_t entries, uint16_t i, bool nested)
 {
 	struct vring_desc d;
 	void *p;
 
 	do {
 		if (i >= entries)
-			return "a descriptor outside its table";
+			return broken(q, "a descriptor outside its table");
 		d = table[i];		/* once: the guest may change it */
 		p = guest_at(q->dev->g, d.addr, d.len);
 		if (!p)
-			return "a buffer outside the guest's memory";
+			return broken(q, "a buffer outside the guest's memory");
 		/* go on in an indirect table */
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (nested || d.flags & VRING_DESC_F_NEXT ||
 			    !d.len || d.len % sizeof(d) ||
 			    !accepted(q->dev, VIRTIO_RING_F_INDIRECT_DESC))
-				return "a bad indirect table";
+				return broken(q, "a bad indirect table");
 			return follow(q, c, p, d.len / sizeof(d), 0, true);
 		}
 		/* add a buffer to the chain */
 		if (c->nr_out + c->nr_in == CHAIN_MAX)
-			return "a chain that is too long";
+			return broken(q, "a chain that is too long");
 		c->iov[c->nr_out + c->nr_in] = (struct iovec) { p, d.len };
 		if (d.flags & VRING_DESC_F_WRITE) {
 			c->nr_in++;
 			c->in_len += d.len;
 		} else if (c->nr_in) {
-			return "a readable buffer after a writable one";
+			return broken(q, "a readable buffer after a writable one");
 		} else {
 			c->nr_out++;
 			c->out_len += d.len;
 		}
 		i = d.next;
 	} while (d.flags & VRING_DESC_F_NEXT);
-	return NULL;
+	return true;
 }
 
 /* take a chain */
 bool vq_pop(struct vq *q, struct chain *c)
 {
-	const char *why;
-
 	if (!q->ready || (q->dev->status & (VIRTIO_CONFIG_S_DRIVER_OK |
 	    VIRTIO_CONFIG_S_NEEDS_RESET)) != VIRTIO_CONFIG_S_DRIVER_OK ||
 	    !available(q))
@@ -111,9 +110,8 @@ bool vq_pop(struct vq *q, struct chain *c)
 				  __ATOMIC_RELAXED);
 	c->nr_out = c->nr_in = 0;
 	c->out_len = c->in_len = 0;
-	why = follow(q, c, q->d, q->size, c->head, false);
-	if (why)
-		return broken(q, why);
+	if (!follow(q, c, q->d, q->size, c->head, false))
+		return false;
 	q->last_avail++;
 	return true;
 }

@@ -11,8 +11,6 @@
 #include "lg.h"
 #include "host.h"
 
-void *lg_text;
-
 /* variables of the address slot */
 static DEFINE_IDA(slots);		/* GiBs of slot 256 */
 static DEFINE_MUTEX(slots_lock);	/* everything below */
@@ -164,29 +162,22 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 {
 	struct lg_vcpu *v = smp_load_acquire(&vm->vcpu);
-	struct lg_run *run;
 	long err;
 
 	if (!v || current->mm != vm->mm)
 		return -EPERM;
 	if (!mutex_trylock(&v->lock))
 		return -EBUSY;
-	err = -ESRCH;
-	if (v->dead)
-		goto out;
 	/* run with a fresh answer */
-	err = -ENOMEM;
-	run = kzalloc(sizeof(*run), GFP_KERNEL_ACCOUNT);
-	if (!run)
-		goto out;
+	memset(&v->run, 0, sizeof(v->run));
 	/* take what a device answered */
-	if (v->port_read && !get_user(run->value, &arg->value))
-		lg_device_answer(v, run->value);
-	err = lg_run(v, run);
-	if (!err && copy_to_user(arg, run, sizeof(*run)))
+	if (v->port_read && !get_user(v->run.value, &arg->value)) {
+		lg_set_rax(v->d, v->port_read, v->run.value);
+		v->port_read = 0;
+	}
+	err = v->dead ? -ESRCH : lg_run(v);
+	if (!err && copy_to_user(arg, &v->run, sizeof(v->run)))
 		err = -EFAULT;
-	kfree(run);
-out:
 	mutex_unlock(&v->lock);
 	return err;
 }
@@ -197,7 +188,6 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct lg_vm *vm = file->private_data;
 	void __user *p = (void __user *)arg;
 	struct lg_notify n;
-	struct lg_stats st;
 	long err;
 
 	switch (cmd) {
@@ -226,9 +216,7 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case LG_INFO:
 		return LG_API;
 	case LG_STATS:
-		st = vm->stats;
-		st.shadow_pages = vm->nr_shadows;
-		return copy_to_user(p, &st, sizeof(st)) ? -EFAULT : 0;
+		return copy_to_user(p, &vm->stats, sizeof(vm->stats)) ? -EFAULT : 0;
 	}
 	return -ENOTTY;
 }
@@ -268,30 +256,9 @@ static const char *unsupported(void)
 	return NULL;
 }
 
-/* copy the switcher's text */
-static int copy_text(void)
-{
-	size_t size = lg_switcher_end - lg_switcher;
-
-	if (size > LG_TEXT_PAGES * PAGE_SIZE)
-		return -ENOMEM;
-	lg_text = alloc_pages_exact(LG_TEXT_PAGES * PAGE_SIZE,
-				    GFP_KERNEL | __GFP_ZERO);
-	if (!lg_text)
-		return -ENOMEM;
-	memcpy(lg_text, lg_switcher, size);
-	return 0;
-}
-
-static void free_text(void)
-{
-	free_pages_exact(lg_text, LG_TEXT_PAGES * PAGE_SIZE);
-}
-
 static int __init lg_init(void)
 {
 	const char *why = unsupported();
-	int err;
 
 	if (why) {
 		pr_err("lguest: cannot run here: %s\n", why);
@@ -300,13 +267,7 @@ static int __init lg_init(void)
 	if (check_tsc_unstable())
 		pr_warn("lguest: the host distrusts its TSC: "
 			"guest clocks may step\n");
-	err = copy_text();
-	if (err)
-		return err;
-	err = misc_register(&lg_device);
-	if (err)
-		free_text();
-	return err;
+	return misc_register(&lg_device);
 }
 
 static void __exit lg_exit(void)
@@ -317,7 +278,6 @@ static void __exit lg_exit(void)
 		on_each_cpu(flush_everything, NULL, 1);
 		free_page((unsigned long)la57_pdpt);
 	}
-	free_text();
 }
 
 module_init(lg_init);

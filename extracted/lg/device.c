@@ -1,25 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Devices: their ports, bells and interrupts.  The rest is the launcher's. */
-#include <linux/eventfd.h>
 #include "lg.h"
 #include <xen/interface/physdev.h>
 #include "host.h"
 
-/* answer a guest's IN */
-static void set_rax(struct lg_data *d, u8 size, u32 value)
-{
-	u64 keep = size == 4 ? 0 : ~0ULL << (8 * size);
-
-	d->rax = (d->rax & keep) | (value & ~keep);
-}
-
-void lg_device_answer(struct lg_vcpu *v, u32 value)
-{
-	set_rax(v->d, v->port_read, value);
-	v->port_read = 0;
-}
-
-/* ring the launcher */
+/* answers that need no exit */
 static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
 {
 	struct lg_port *bell;
@@ -33,25 +18,32 @@ static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
 	spin_unlock_irq(&vm->event_lock);
 }
 
+static bool at_once(struct lg_vcpu *v, u16 port, bool out, u8 size)
+{
+	unsigned int device = (port - LG_BAR(0)) / 0x100, at = port & 0xff;
+
+	if (port < LG_BAR(0))
+		return false;
+	if (out && at >= LG_BAR_NOTIFY && at < LG_BAR_CONFIG) {
+		ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
+		return true;
+	}
+	if (out || at != LG_BAR_ISR)
+		return false;
+	lg_set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
+	return true;
+}
+
 /* take an access to a device's port */
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 {
-	unsigned int device = (port - LG_BAR(0)) / 0x100, at = port & 0xff;
-	struct lg_run *run = v->run;
+	struct lg_run *run = &v->run;
 
-	if (port >> 13 == LG_BAR(0) >> 13) {
-		/* see to bell and status at once */
-		if (out && at >= LG_BAR_NOTIFY && at < LG_BAR_CONFIG) {
-			ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
-			return true;
-		}
-		if (!out && at == LG_BAR_ISR) {
-			set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
-			return true;
-		}
-	} else if (port >> 3 != 0xcf8 >> 3) {
+	if (port >> 13 != LG_BAR(0) >> 13 && port >> 3 != 0xcf8 >> 3)
 		return false;
-	}
+	/* see to bell and status at once */
+	if (at_once(v, port, out, size))
+		return true;
 	/* end the run for the launcher */
 	run->exit = LG_EXIT_IO;
 	run->port = port;
@@ -63,14 +55,6 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 }
 
 /* raise a device's interrupt */
-static void raise(struct lg_vm *vm, unsigned int n)
-{
-	unsigned int port = READ_ONCE(vm->pirq_port[n]);
-
-	if (port)
-		lg_event_raise(vm, port);
-}
-
 long lg_device_irq(struct lg_vm *vm, unsigned long arg)
 {
 	unsigned int n = arg & 0xff, bits = arg >> 8;
@@ -82,7 +66,7 @@ long lg_device_irq(struct lg_vm *vm, unsigned long arg)
 	/* First the bits, then the event: see the guest's end of interrupt. */
 	atomic_or(bits, &vm->isr[n]);
 	smp_mb__after_atomic();
-	raise(vm, n);
+	lg_event_raise(vm, READ_ONCE(vm->pirq_port[n]));
 	return 0;
 }
 
@@ -101,6 +85,6 @@ long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg)
 	if (op == PHYSDEVOP_irq_status_query)
 		return lg_write(v, arg, &q, sizeof(q));
 	if (atomic_read(&v->vm->isr[n]))
-		raise(v->vm, n);
+		lg_event_raise(v->vm, READ_ONCE(v->vm->pirq_port[n]));
 	return 0;
 }

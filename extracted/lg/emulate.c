@@ -173,18 +173,21 @@ bool lg_forced_cpuid(struct lg_vcpu *v)
 	return true;
 }
 
+/* find the place of a base */
+static u64 *base_of(struct lg_vcpu *v, u32 msr)
+{
+	return msr == MSR_FS_BASE ? &v->d->fs_base :
+	       msr == MSR_GS_BASE ? &v->d->gs_base : &v->d->kgs_base;
+}
+
 /* read a model-specific register */
 static bool read_msr(struct lg_vcpu *v, u32 msr, u64 *val)
 {
 	switch (msr) {
 	case MSR_FS_BASE:
-		*val = v->d->fs_base;
-		return true;
 	case MSR_GS_BASE:
-		*val = v->d->gs_base;
-		return true;
 	case MSR_KERNEL_GS_BASE:
-		*val = v->d->kgs_base;
+		*val = *base_of(v, msr);
 		return true;
 	case MSR_EFER:
 		*val = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
@@ -217,8 +220,7 @@ bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val)
 	case MSR_KERNEL_GS_BASE:
 		if (!lg_canonical(val))
 			return false;
-		*(msr == MSR_FS_BASE ? &v->d->fs_base :
-		  msr == MSR_GS_BASE ? &v->d->gs_base : &v->d->kgs_base) = val;
+		*base_of(v, msr) = val;
 		return true;
 	case MSR_EFER:
 	case MSR_IA32_UCODE_REV:
@@ -291,23 +293,24 @@ static bool set_xcr0(struct lg_vcpu *v, u32 reg, u64 val)
 }
 
 /* pretend that no device is there */
+void lg_set_rax(struct lg_data *d, u8 size, u32 value)
+{
+	u64 keep = size == 4 ? 0 : ~0ULL << (8 * size);
+
+	d->rax = (d->rax & keep) | (value & ~keep);
+}
+
 static void port_io(struct lg_vcpu *v, u8 op, u8 imm, bool small)
 {
 	struct lg_data *d = v->d;
 	u16 port = op & 8 ? d->rdx : imm;
-	u64 val = port == 0x42 ? 0 : ~0ULL;
+	u8 size = !(op & 1) ? 1 : small ? 2 : 4;
 
 	/* leave a device's port to its device */
-	if (lg_device_io(v, port, op & 2, !(op & 1) ? 1 : small ? 2 : 4))
+	if (lg_device_io(v, port, op & 2, size))
 		return;
-	if (op & 2)
-		return;
-	if (!(op & 1))
-		d->rax = (d->rax & ~0xffULL) | (val & 0xff);
-	else if (small)
-		d->rax = (d->rax & ~0xffffULL) | (val & 0xffff);
-	else
-		d->rax = (u32)val;
+	if (!(op & 2))
+		lg_set_rax(d, size, port == 0x42 ? 0 : ~0U);
 }
 
 /* stand in for a two-byte instruction */
@@ -318,32 +321,26 @@ static bool two_byte(struct lg_vcpu *v, const u8 *code, u8 rex, int *len)
 	u8 cr = ((code[1] >> 3) & 7) | (rex & 4) << 1;
 	u64 val = (u32)d->rax | d->rdx << 32;
 
+	*len = code[0] == 0x01 || (code[0] & 0xf0) == 0x20 ? 2 : 1;
 	switch (code[0]) {
 	/* stand in for xsetbv and clts */
 	case 0x01:			/* xsetbv */
-		*len = 2;
 		return code[1] == 0xd1 && set_xcr0(v, d->rcx, val);
 	case 0x06:			/* clts */
 		v->cr0 &= ~X86_CR0_TS;
-		*len = 1;
 		return true;
 	case 0x08:			/* invd, wbinvd: all is coherent here */
 	case 0x09:
-		*len = 1;
 		return true;
 	/* stand in for control registers */
 	case 0x20:
-		*len = 2;
 		return mov_from_cr(v, cr, reg);
 	case 0x22:
-		*len = 2;
 		return mov_to_cr(v, cr, *reg);
 	/* stand in for model-specific registers */
 	case 0x30:
-		*len = 1;
 		return lg_write_msr(v, d->rcx, val);
 	case 0x32:
-		*len = 1;
 		if (!read_msr(v, d->rcx, &val))
 			return false;
 		d->rax = (u32)val;
@@ -360,12 +357,8 @@ bool lg_emulate(struct lg_vcpu *v)
 	u8 code[16] = {}, rex = 0;
 	bool small = false;
 	int i = 0, len = 1;
-	size_t n = min_t(size_t, 15, PAGE_SIZE - offset_in_page(d->rip));
 
-	if (lg_read(v, d->rip, code, n))
-		return false;
-	if (n < 15)
-		lg_read(v, d->rip + n, code + n, 15 - n);
+	lg_read(v, d->rip, code, 15);	/* zeros from where it fails */
 	while (i < 4 && (code[i] == 0x66 || code[i] == 0xf2 || code[i] == 0xf3))
 		small |= code[i++] == 0x66;
 	if ((code[i] & 0xf0) == 0x40)

@@ -30,16 +30,9 @@ void lg_event_raise(struct lg_vm *vm, unsigned int port)
 	unsigned long flags;
 
 	spin_lock_irqsave(&vm->event_lock, flags);
-	if (!test_and_set_bit(port, vm->shared->evtchn_pending))
+	if (port && !test_and_set_bit(port, vm->shared->evtchn_pending))
 		upcall(vm->vcpu, port);
 	spin_unlock_irqrestore(&vm->event_lock, flags);
-}
-
-/* raise a virtual interrupt */
-void lg_event_virq(struct lg_vcpu *v, unsigned int virq)
-{
-	if (v->virq_port[virq])
-		lg_event_raise(v->vm, v->virq_port[virq]);
 }
 
 /* connect a port with the launcher */
@@ -76,34 +69,22 @@ void lg_event_free(struct lg_vm *vm)
 }
 
 /* claim and close ports */
-static int claim(struct lg_vm *vm, u8 type, u8 virq)
+static long claim(struct lg_vm *vm, u8 type, u8 virq, u16 *place,
+		  evtchn_port_t *port)
 {
-	int i;
+	int i = LG_PORT_CONSOLE + 1;
 
-	for (i = LG_PORT_CONSOLE + 1; i < LG_NR_PORTS; i++) {
-		if (vm->ports[i].type != EVTCHNSTAT_closed)
-			continue;
-		vm->ports[i].type = type;
-		vm->ports[i].virq = virq;
-		return i;
-	}
-	return -ENOSPC;
-}
-
-/* bind a virtual interrupt */
-static long bind_virq(struct lg_vcpu *v, struct evtchn_bind_virq *b)
-{
-	int port;
-
-	if (b->virq >= NR_VIRQS || b->vcpu)
-		return -EINVAL;
-	if (v->virq_port[b->virq])
+	if (place && *place)
 		return -EEXIST;
-	port = claim(v->vm, EVTCHNSTAT_virq, b->virq);
-	if (port < 0)
-		return port;
-	v->virq_port[b->virq] = port;
-	b->port = port;
+	while (i < LG_NR_PORTS && vm->ports[i].type != EVTCHNSTAT_closed)
+		i++;
+	if (i == LG_NR_PORTS)
+		return -ENOSPC;
+	vm->ports[i].type = type;
+	vm->ports[i].virq = virq;
+	if (place)
+		WRITE_ONCE(*place, i);
+	*port = i;
 	return 0;
 }
 
@@ -121,23 +102,6 @@ static long close_port(struct lg_vcpu *v, unsigned int port)
 		v->vm->pirq_port[p->virq] = 0;
 	p->type = EVTCHNSTAT_closed;
 	clear_bit(port, v->vm->shared->evtchn_pending);
-	return 0;
-}
-
-static long bind_pirq(struct lg_vm *vm, struct evtchn_bind_pirq *b)
-{
-	u32 n = b->pirq - LG_PIRQ(0);
-	int port;
-
-	if (n >= LG_NR_DEVICES)
-		return -EINVAL;
-	if (vm->pirq_port[n])
-		return -EEXIST;
-	port = claim(vm, EVTCHNSTAT_pirq, n);
-	if (port < 0)
-		return port;
-	b->port = port;
-	WRITE_ONCE(vm->pirq_port[n], port);
 	return 0;
 }
 
@@ -188,25 +152,29 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 {
 	struct lg_vm *vm = v->vm;
 	evtchn_port_t port = op == EVTCHNOP_status ? a->status.port : a->port;
-	int got;
+	/* variables of an event call for devices */
+	u32 n;
 
 	/* hand out a port */
 	switch (op) {
 	case EVTCHNOP_bind_virq:
-		return bind_virq(v, &a->virq);
+		if (a->virq.virq >= NR_VIRQS || a->virq.vcpu)
+			return -EINVAL;
+		return claim(vm, EVTCHNSTAT_virq, a->virq.virq,
+			     &v->virq_port[a->virq.virq], &a->virq.port);
 	case EVTCHNOP_bind_ipi:
 		if (a->ipi.vcpu)
 			return -ENOENT;
-		got = claim(vm, EVTCHNSTAT_ipi, 0);
-		a->ipi.port = got;
-		return min(got, 0);
+		return claim(vm, EVTCHNSTAT_ipi, 0, NULL, &a->ipi.port);
 	case EVTCHNOP_alloc_unbound:
-		got = claim(vm, EVTCHNSTAT_unbound, 0);
-		a->unbound.port = got;
-		return min(got, 0);
+		return claim(vm, EVTCHNSTAT_unbound, 0, NULL, &a->unbound.port);
+	/* hand out a port for a device */
+	case EVTCHNOP_bind_pirq:
+		n = a->pirq.pirq - LG_PIRQ(0);
+		if (n >= LG_NR_DEVICES)
+			return -EINVAL;
+		return claim(vm, EVTCHNSTAT_pirq, n, &vm->pirq_port[n], &a->pirq.port);
 	}
-	if (op == EVTCHNOP_bind_pirq)
-		return bind_pirq(vm, &a->pirq);
 	if (port >= LG_NR_PORTS)
 		return -EINVAL;
 	/* act on a port */

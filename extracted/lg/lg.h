@@ -95,7 +95,7 @@ struct lg_vm {
 	u64 *kernel_pdpt, *user_pdpt;	/* and the guest's two modes */
 
 	struct list_head shadows;	/* free shadow pages */
-	unsigned int nr_shadows, max_shadows;
+	unsigned int max_shadows;
 
 	/* fields for events and time */
 	spinlock_t event_lock;		/* ports, vcpu_info pointers */
@@ -147,12 +147,11 @@ struct lg_vcpu {
 	bool timer_fired;
 	u8 port_read;			/* bytes that an IN waits for */
 
-	struct lg_run *run;		/* where this run's end is described */
+struct lg_run run;		/* how this run ends */
 };
 
 /* prototypes of the module */
 /* core.c */
-extern void *lg_text;
 int lg_slot_open(struct lg_vm *vm);
 void lg_slot_close(struct lg_vm *vm);
 
@@ -160,7 +159,7 @@ void lg_slot_close(struct lg_vm *vm);
 int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c);
 void *lg_block_page(struct lg_vcpu *v, int n, u64 flags);
 void lg_vcpu_free(struct lg_vcpu *v);
-int lg_run(struct lg_vcpu *v, struct lg_run *run);
+int lg_run(struct lg_vcpu *v);
 void lg_kick(struct lg_vcpu *v);
 __printf(3, 4) void lg_kill(struct lg_vcpu *v, const char *section,
 			    const char *fmt, ...);
@@ -185,6 +184,7 @@ static inline bool lg_canonical(u64 va)
 struct lg_walk {
 	u64 gfn;		/* of the page */
 	u64 leaf;		/* guest's last-level entry */
+	/* more fields of a walk */
 	u64 *table;		/* last-level table, in guest memory */
 	u64 upper;		/* RW, U, NX of the levels above it */
 	u64 perm;		/* and of all levels together */
@@ -220,6 +220,7 @@ void lg_iret(struct lg_vcpu *v);
 
 /* emulate.c */
 bool lg_emulate(struct lg_vcpu *v);
+void lg_set_rax(struct lg_data *d, u8 size, u32 value);
 bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val);
 bool lg_forced_cpuid(struct lg_vcpu *v);
 u64 lg_xcr0_mask(void);
@@ -239,7 +240,6 @@ long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags);
 void lg_event_raise(struct lg_vm *vm, unsigned int port);
 int lg_event_notify(struct lg_vm *vm, unsigned int port, int fd);
 void lg_event_free(struct lg_vm *vm);
-void lg_event_virq(struct lg_vcpu *v, unsigned int virq);
 bool lg_event_pending(struct lg_vcpu *v);
 long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
@@ -251,14 +251,13 @@ int lg_timer_set(struct lg_vcpu *v, u64 when);
 void lg_timer_stop(struct lg_vcpu *v);
 
 /* switcher.S */
-extern const char lg_switcher[], lg_switcher_end[];
+extern const char lg_switcher[];
 extern const u64 lg_off_enter, lg_off_syscall64, lg_off_syscall32;
 void lg_enter(void *block, void *entry);
 void lg_raise(unsigned long vector);
 
 /* device.c */
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size);
-void lg_device_answer(struct lg_vcpu *v, u32 value);
 long lg_device_irq(struct lg_vm *vm, unsigned long arg);
 long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 

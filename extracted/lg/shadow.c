@@ -5,7 +5,6 @@
 
 #define WALK_FAULT	BIT(16)		/* with X86_PF_* beside it */
 #define TABLE_FLAGS	(PTE_P | PTE_RW | PTE_U | PTE_A)
-#define FILL_AROUND	16		/* entries looked at around a fault */
 
 /* read an entry of a table */
 static unsigned int pt_index(u64 va, int level)
@@ -62,12 +61,12 @@ static u64 *shadow_alloc(struct lg_vm *vm)
 		return page_address(page);
 	}
 	/* allocate another within the bound */
-	if (vm->nr_shadows >= vm->max_shadows)
+	if (vm->stats.shadow_pages >= vm->max_shadows)
 		return NULL;
 	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
-	vm->nr_shadows++;
+	vm->stats.shadow_pages++;
 	return page_address(page);
 }
 
@@ -213,6 +212,7 @@ again:
 	w->perm = (w->upper & entry[0] & (PTE_RW | PTE_U)) |
 		  ((w->upper | entry[0]) & PTE_NX);
 	w->gfn = (entry[0] & PTE_FRAME) >> PAGE_SHIFT;
+	/* remember the table */
 	w->table = slot[0] - pt_index(va, 0);
 	/* refuse what the rights do not allow */
 	if (w->gfn > v->vm->frames)
@@ -241,6 +241,8 @@ static u64 shadow_entry(struct page *page, u64 perm, bool writable)
 
 	return e | (perm & PTE_NX) | (writable ? PTE_RW | PTE_D : 0);
 }
+
+#define FILL_AROUND	16		/* entries looked at around a fault */
 
 /*
  * Only entries whose accessed bit is set, or the bit would lie; writable
@@ -334,10 +336,11 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 			"no memory for shadow page tables");
 		return true;
 	}
-	/* enter the page and its neighbours */
+	/* enter the page */
 	writable |= w.perm & PTE_RW && w.leaf & PTE_D;
 	shadow[pt_index(va, 0)] = shadow_entry(page, w.perm, writable);
 	v->vm->stats.fills++;
+	/* enter its neighbours */
 	fill_around(v, shadow, va, &w);
 	return true;
 }

@@ -290,10 +290,10 @@ enter_window:
 		addq	$16, %rsp
 to_guest:
 	iretq
-	.balign 16
-SYM_DATA_END_LABEL(lg_switcher, SYM_L_GLOBAL, lg_switcher_end)
+	.org	lg_switcher + LG_TEXT_PAGES * 4096
+SYM_DATA_END(lg_switcher)
 
-/* sections outside the copied text */
+/* sections outside the mapped text */
 /* tell where the entry points lie */
 	/* Where the entry points lie, for the C side. */
 	.section .rodata

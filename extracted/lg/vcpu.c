@@ -131,7 +131,8 @@ static int map_block(struct lg_vcpu *v)
 		     virt_to_page(host), LG_RW);
 	for (i = 0; i < LG_TEXT_PAGES; i++)
 		err |= map_both(v, LG_P_TEXT + i,
-				virt_to_page(lg_text + i * PAGE_SIZE), PTE_P | PTE_A);
+				vmalloc_to_page(lg_switcher + i * PAGE_SIZE),
+				PTE_P | PTE_A);
 	for (i = 1; i < 14; i++)
 		err |= map_both(v, LG_P_GDT + i, ZERO_PAGE(0), LG_RO);
 	err |= map_both(v, LG_P_TGDT + 14, virt_to_page(v->reserved), LG_RW);
@@ -197,7 +198,7 @@ void lg_kick(struct lg_vcpu *v)
 /* kill a guest */
 void lg_kill(struct lg_vcpu *v, const char *section, const char *fmt, ...)
 {
-	struct lg_run *run = v->run;
+	struct lg_run *run = &v->run;
 	va_list args;
 
 	if (run->exit == LG_EXIT_DEAD)
@@ -213,7 +214,7 @@ void lg_kill(struct lg_vcpu *v, const char *section, const char *fmt, ...)
 /* report the registers */
 static void report_regs(struct lg_vcpu *v)
 {
-	struct lg_regs *r = &v->run->regs;
+	struct lg_regs *r = &v->run.regs;
 
 	memcpy(r, &v->d->regs, sizeof(v->d->regs));
 	r->cr2 = v->cr2;
@@ -252,7 +253,7 @@ static void world_switch(struct lg_vcpu *v)
 /* run until there is an exit */
 static int run_loop(struct lg_vcpu *v)
 {
-	struct lg_run *run = v->run;
+	struct lg_run *run = &v->run;
 
 	while (run->exit == LG_EXIT_NONE) {
 		/* see to the host and the timer */
@@ -261,7 +262,7 @@ static int run_loop(struct lg_vcpu *v)
 		if (signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME))
 			return -EINTR;
 		if (xchg(&v->timer_fired, false)) {
-			lg_event_virq(v, VIRQ_TIMER);
+			lg_event_raise(v->vm, v->virq_port[VIRQ_TIMER]);
 			continue;
 		}
 		/* sleep while the guest is halted */
@@ -295,11 +296,10 @@ static int run_loop(struct lg_vcpu *v)
 }
 
 /* run a vCPU */
-int lg_run(struct lg_vcpu *v, struct lg_run *run)
+int lg_run(struct lg_vcpu *v)
 {
 	int err;
 
-	v->run = run;
 	WRITE_ONCE(v->task, current);
 	fpu_swap_kvm_fpstate(&v->fpu, true);
 	err = run_loop(v);
@@ -307,6 +307,5 @@ int lg_run(struct lg_vcpu *v, struct lg_run *run)
 	WRITE_ONCE(v->task, NULL);
 	if (!err)
 		report_regs(v);
-	v->run = NULL;
 	return err;
 }

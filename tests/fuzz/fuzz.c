@@ -578,17 +578,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static char path[3][64];
+	static char path[3][64], *disks[4];
 
 	quiet = true;
 	opt.rng = true;
+	opt.block = disks;
 	for (int i = 0; i < 3; i++) {
 		snprintf(path[i], sizeof(path[i]), "/proc/self/fd/%d",
 			 memfd_create("disk", 0));
 		CHECK(!truncate(path[i], (16 >> i) * 65536));
 		if (i == 2)
 			strcat(path[i], ",ro");
-		opt.block[opt.blocks++] = path[i];
+		disks[i] = path[i];
 	}
 #ifdef HAVE_NET
 	opt.net = "user";
