@@ -319,6 +319,7 @@ static void open_image(struct disk *k, const char *path)
 		    "sectors: `truncate -s %%512 FILE` fills the last one", path,
 		    size);
 	k->sectors = size / SECTOR;
+	storage_check(path, k->fd, size);
 	path = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	memcpy(k->id, path, strnlen(path, sizeof(k->id)));
 }

@@ -156,6 +156,7 @@ struct share *share_make(struct options *opt, const char *dir, const char *tag);
 void shares_open(struct guest *g);
 bool storage_wants(const char *spec);
 void storage_add(struct guest *g, const char *spec);
+void storage_check(const char *path, int fd, uint64_t size);
 void session_shell(const struct options *opt);
 
 void name_lock(const char *name);

@@ -115,3 +115,19 @@ void storage_add(struct guest *g, const char *spec)
 		die(BAD_HOST, "%s cannot be started", what);
 	vhost_add(g, b, &disk, NULL);
 }
+
+void storage_check(const char *path, int fd, uint64_t size)
+{
+	uint32_t super[16], unit;
+	uint64_t need;
+
+	if (pread(fd, super, sizeof(super), 1024) != sizeof(super) ||
+	    (super[14] & 0xffff) != 0xef53 || super[6] > 6)
+		return;
+	unit = 1024U << super[6];
+	need = (uint64_t)super[1] * unit;
+	if (need > size)
+		die(BAD_IMAGE, "--block %s has %lu bytes, but its file system "
+		    "has %lu: copy the image again, or `truncate -s %lu "
+		    "FILE` if its end was empty", path, size, need, need);
+}

@@ -174,6 +174,7 @@ static void serve_cables(void) { }
 
 bool storage_wants(const char *spec) { return false; }
 void storage_add(struct guest *g, const char *spec) { }
+void storage_check(const char *path, int fd, uint64_t size) { }
 void shares_open(struct guest *g) { }
 
 #ifdef HAVE_PORT
