@@ -147,7 +147,7 @@ struct lg_vcpu {
 	bool timer_fired;
 	u8 port_read;			/* bytes that an IN waits for */
 
-struct lg_run run;		/* how this run ends */
+	struct lg_run run;		/* how this run ends */
 };
 
 /* prototypes of the module */
