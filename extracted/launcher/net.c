@@ -254,8 +254,8 @@ static void forward(struct vdeslirp *s, const char *text)
 	if (bind(fd, (void *)&at, sizeof(at)) < 0 ||
 	    (*protocol == 't' && listen(fd, 1) < 0))
 		die(NO_RESOURCE, "--net forward=%s: cannot listen on port %u of %s "
-		    "(%s): take another, from 1024 on, or end the program that "
-		    "`ss -lntup` shows", text, from, address, strerror(errno));
+		    "(%m): take another, from 1024 on, or end the program that "
+		    "`ss -lntup` shows", text, from, address);
 	close(fd);
 	vdeslirp_add_fwd(s, *protocol == 'u', host, from, guest, to);
 }
