@@ -18,6 +18,7 @@ struct request {
 	struct iovec *iov;	/* what is left of the data, inside of c */
 	int nr;
 	uint32_t type;
+	/* more fields of a request */
 	int mode;		/* for fallocate */
 	uint64_t at, left;	/* on the disk, in bytes */
 	uint32_t read;		/* bytes that a read brings */
@@ -28,7 +29,7 @@ struct request {
 struct disk {
 	struct device *d;
 	int fd;
-	bool ro, discard;
+	bool ro;
 	uint64_t sectors;
 	uint32_t block;		/* bytes that the host's disk likes */
 	char id[VIRTIO_BLK_ID_BYTES];
@@ -40,13 +41,14 @@ struct disk {
 	/* further state of a disk */
 	struct io_uring ring;
 	bool ringed;		/* it has one, and done is its eventfd */
+	bool discard;
 };
 
 /* do a request in a thread */
 static long perform(struct disk *k, struct request *r)
 {
 	int sync = accepted(k->d, VIRTIO_BLK_F_FLUSH) ? 0 : RWF_DSYNC;
-	long n;
+	long n = 0;
 
 	if (r->type == VIRTIO_BLK_T_IN)
 		n = preadv(k->fd, r->iov, r->nr, r->at);
@@ -54,6 +56,7 @@ static long perform(struct disk *k, struct request *r)
 		n = pwritev2(k->fd, r->iov, r->nr, r->at, sync);
 	else if (r->type == VIRTIO_BLK_T_FLUSH)
 		n = fdatasync(k->fd);
+	/* perform further kinds of requests */
 	else
 		n = fallocate(k->fd, r->mode, r->at, r->left);
 	return n < 0 ? -errno : n;
@@ -124,11 +127,13 @@ static void ended(struct disk *k, struct request *r, long n)
 		hand_over(k, r);
 		return;
 	}
-	if (n == -EOPNOTSUPP)
+	/* say that the host cannot */
+	if (n == -EOPNOTSUPP) {
 		end(k, r, VIRTIO_BLK_S_UNSUPP);
-	else
-		end(k, r, n == (moves ? r->left : 0) ? VIRTIO_BLK_S_OK :
-			  VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	end(k, r, n == (moves ? r->left : 0) ? VIRTIO_BLK_S_OK :
+		  VIRTIO_BLK_S_IOERR);
 }
 
 /* understand a request */
@@ -143,6 +148,7 @@ static int locate(struct disk *k, struct request *r, uint64_t sector,
 	return bytes ? -1 : VIRTIO_BLK_S_OK;
 }
 
+/* locate a range of sectors */
 static int locate_range(struct disk *k, struct request *r)
 {
 	struct virtio_blk_discard_write_zeroes z;
@@ -175,16 +181,16 @@ static int understand(struct disk *k, struct request *r, uint64_t sector)
 	case VIRTIO_BLK_T_GET_ID:
 		r->read = iov_write(&in, &nr_in, k->id, sizeof(k->id));
 		return VIRTIO_BLK_S_OK;
-	/* write, discard or zero */
+	/* write, unless it is read only */
 	case VIRTIO_BLK_T_OUT:
-	case VIRTIO_BLK_T_DISCARD:
-	case VIRTIO_BLK_T_WRITE_ZEROES:
 		if (k->ro)
 			return VIRTIO_BLK_S_IOERR;
-		if (r->type != VIRTIO_BLK_T_OUT)
-			return locate_range(k, r);
 		return locate(k, r, sector, r->c.out_len -
 			      sizeof(struct virtio_blk_outhdr));
+	/* understand further kinds of requests */
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return k->ro ? VIRTIO_BLK_S_IOERR : locate_range(k, r);
 	}
 	return VIRTIO_BLK_S_UNSUPP;
 }
@@ -372,10 +378,12 @@ void block_add(struct guest *g, const char *spec)
 
 	if (!k || !path)
 		die(NO_RESOURCE, "no memory for a disk");
+	/* begin with a disk's defaults */
 	k->discard = true;
 	while ((word = strrchr(path, ','))) {
 		if (!strcmp(word, ",ro"))
 			k->ro = true;
+		/* further words of a disk */
 		else if (!strcmp(word, ",discard=off"))
 			k->discard = false;
 		else
@@ -388,12 +396,14 @@ void block_add(struct guest *g, const char *spec)
 	/* describe the disk to its driver */
 	if (k->ro)
 		k->d->features |= 1ULL << VIRTIO_BLK_F_RO;
-	else
+	/* offer to free a disk's blocks */
+	if (!k->ro)
 		k->d->features |= 1ULL << VIRTIO_BLK_F_WRITE_ZEROES |
 			(uint64_t)k->discard << VIRTIO_BLK_F_DISCARD;
 	*(struct virtio_blk_config *)k->d->config = (struct virtio_blk_config) {
 		.capacity = k->sectors, .seg_max = CHAIN_MAX - 2,
 		.blk_size = k->block,
+		/* more configuration of a disk */
 		.max_discard_sectors = 1 << 22, .max_discard_seg = 1,
 		.discard_sector_alignment = k->block / SECTOR,
 		.max_write_zeroes_sectors = 1 << 22, .max_write_zeroes_seg = 1,

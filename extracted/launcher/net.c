@@ -15,7 +15,6 @@ enum { RX, TX };
 #define HEADER		sizeof(struct virtio_net_hdr_v1)
 #define FRAME_MAX	(HEADER + ETHER_HDR_LEN + 4 + 65535)
 #define BURST		64		/* frames, then it's others' turn */
-#define NEVER		63		/* a feature that nobody offers */
 
 struct net {
 	struct device *dev;
@@ -28,7 +27,9 @@ struct net {
 	uint8_t out[FRAME_MAX] __attribute__((aligned(8)));
 };
 
-/* check a frame's header */
+/* large frames */
+#define NEVER		63		/* a feature that nobody offers */
+
 static bool permitted(const struct device *d, const void *frame, size_t size,
 		      int csum, int tso4, int tso6)
 {
@@ -46,12 +47,18 @@ static bool permitted(const struct device *d, const void *frame, size_t size,
 	return partial && h->gso_size && accepted(d, tso4);
 }
 
-/* lay a frame into the guest's buffers */
-static bool deliver(struct net *n)
+static void ready(struct device *d)
+{
+	ioctl(((struct net *)d->priv)->cable, TUNSETOFFLOAD,
+	      (accepted(d, VIRTIO_NET_F_GUEST_CSUM) ? TUN_F_CSUM : 0) |
+	      (accepted(d, VIRTIO_NET_F_GUEST_TSO4) ? TUN_F_TSO4 : 0) |
+	      (accepted(d, VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0));
+}
+
+static bool deliver_merged(struct net *n)
 {
 	struct vq *q = &n->dev->vq[RX];
 	uint16_t before = q->last_avail, parts = 0, heads[VQ_MAX];
-	uint16_t most = accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF) ? q->size : 1;
 	uint32_t bytes[VQ_MAX];
 	struct chain c[2];		/* the first, and the latest */
 	struct iovec *v, pieces[CHAIN_MAX];
@@ -61,9 +68,9 @@ static bool deliver(struct net *n)
 	for (size_t at = 0; at < n->waiting; at += bytes[parts++]) {
 		struct chain *to = &c[!!parts];
 
-		if (parts == most || !vq_pop(q, to)) {
+		if (parts == q->size || !vq_pop(q, to)) {
 			q->last_avail = before;
-			return parts == most;
+			return parts == q->size;
 		}
 		heads[parts] = to->head;
 		left = to->nr_in;
@@ -77,6 +84,29 @@ static bool deliver(struct net *n)
 	iov_write(&v, &left, &parts, sizeof(parts));
 	for (int i = 0; i < parts; i++)
 		vq_push(q, heads[i], bytes[i]);
+	return true;
+}
+
+
+/* lay a frame into the guest's buffer */
+static bool deliver(struct net *n)
+{
+	struct virtio_net_hdr_v1 *h = (void *)n->in;
+	struct vq *q = &n->dev->vq[RX];
+	struct iovec *v;
+	struct chain c;
+
+	/* lay it over several buffers */
+	if (accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF))
+		return deliver_merged(n);
+	if (!vq_pop(q, &c))
+		return false;
+	h->num_buffers = 1;
+	v = c.iov + c.nr_out;
+	if (c.in_len < n->waiting)
+		q->last_avail--;
+	else
+		vq_push(q, c.head, iov_write(&v, &c.nr_in, h, n->waiting));
 	return true;
 }
 
@@ -97,13 +127,17 @@ static void receive(struct net *n)
 				((struct virtio_net_config *)n->dev->config)->status = 0;
 				device_config_changed(n->dev);
 			}
-			if (size < 0)
+			if (size <= 0)
 				return;
 			n->waiting = n->bare + size;
 		}
-		if (permitted(n->dev, n->in, n->waiting,
-			      VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_TSO4,
-			      VIRTIO_NET_F_GUEST_TSO6) && !deliver(n))
+		/* pass over what the guest cannot take */
+		if (!permitted(n->dev, n->in, n->waiting, VIRTIO_NET_F_GUEST_CSUM,
+			       VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6)) {
+			n->waiting = 0;
+			continue;
+		}
+		if (!deliver(n))
 			return;
 		n->waiting = 0;
 	}
@@ -114,9 +148,13 @@ static void send_chain(struct net *n, struct chain *c)
 	struct iovec *v = c->iov;
 
 	iov_read(&v, &c->nr_out, n->out, sizeof(n->out));
-	if (permitted(n->dev, n->out, c->out_len, VIRTIO_NET_F_CSUM,
-		      VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6) &&
-	    write(n->cable, n->out + n->bare, c->out_len - n->bare) < 0 &&
+	if (c->out_len < HEADER + ETHER_HDR_LEN || c->out_len > FRAME_MAX)
+		return;
+	/* drop what the guest may not ask for */
+	if (!permitted(n->dev, n->out, c->out_len, VIRTIO_NET_F_CSUM,
+		       VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6))
+		return;
+	if (write(n->cable, n->out + n->bare, c->out_len - n->bare) < 0 &&
 	    errno == EAGAIN)
 		n->full = true;
 }
@@ -162,14 +200,6 @@ static void kick(struct device *d, int queue)
 	work(d->priv, 0);
 }
 
-static void ready(struct device *d)
-{
-	ioctl(((struct net *)d->priv)->cable, TUNSETOFFLOAD,
-	      (accepted(d, VIRTIO_NET_F_GUEST_CSUM) ? TUN_F_CSUM : 0) |
-	      (accepted(d, VIRTIO_NET_F_GUEST_TSO4) ? TUN_F_TSO4 : 0) |
-	      (accepted(d, VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0));
-}
-
 static void reset(struct device *d)
 {
 	((struct net *)d->priv)->waiting = 0;
@@ -178,8 +208,7 @@ static void reset(struct device *d)
 /* open a tap */
 static void open_tap(struct net *n, const char *name, uint8_t *mac)
 {
-	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int header = HEADER;
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI };
 
 	n->cable = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (n->cable < 0)
@@ -189,9 +218,11 @@ static void open_tap(struct net *n, const char *name, uint8_t *mac)
 		die(NO_RESOURCE, "there is no tap '%s': make it with "
 		    "`ip tuntap add %s mode tap user $USER`", name, name);
 	strcpy(r.ifr_name, name);
-	/* take the tap, its header and address */
+	/* ask the tap for headers */
+	r.ifr_flags |= IFF_VNET_HDR;
+	/* take the tap and its address */
 	if (ioctl(n->cable, TUNSETIFF, &r) < 0 ||
-	    ioctl(n->cable, TUNSETVNETHDRSZ, &header) < 0 ||
+	    ioctl(n->cable, TUNSETOFFLOAD, 0) < 0 ||
 	    ioctl(n->cable, SIOCGIFHWADDR, &r) < 0)
 		die(NO_RESOURCE, "cannot use the tap %s (%m): %s", name,
 		    errno == EBUSY ?
@@ -227,7 +258,6 @@ static struct vdeslirp *open_user(struct net *n)
 		die(NO_RESOURCE, "no thread or sockets for --net user (%m): "
 		    "see ulimit -a");
 	n->cable = vdeslirp_fd(s);
-	n->bare = HEADER;
 	fcntl(n->cable, F_SETFL, O_NONBLOCK);
 	return s;
 }
@@ -266,8 +296,10 @@ static void forward(struct vdeslirp *s, const char *text)
 static const struct device_ops ops = {
 	.name = "net", .type = VIRTIO_ID_NET, .queues = 2,
 	.config_size = offsetof(struct virtio_net_config, speed),
-	.features = BIT(MAC) | BIT(STATUS) | BIT(MRG_RXBUF),
-	.kick = kick, .reset = reset, .ready = ready,
+	.features = BIT(MAC) | BIT(STATUS),
+	.kick = kick, .reset = reset,
+	/* further functions of a network device */
+	.ready = ready,
 };
 
 void net_add(struct guest *g, const char *spec)
@@ -283,6 +315,7 @@ void net_add(struct guest *g, const char *spec)
 		die(BAD_USAGE, "--net %s is none of user[,forward=...], "
 		    "tap=NAME, none", spec);
 	n->dev = device_add(g, &ops, n);
+	n->bare = HEADER;
 	c = (struct virtio_net_config *)n->dev->config;
 	*c = (struct virtio_net_config) {
 		.mac = "\x52\x54\x00\x12\x34\x56",
@@ -299,9 +332,16 @@ void net_add(struct guest *g, const char *spec)
 			else
 				die(BAD_USAGE, "--net %s: what is '%s'?", spec, word);
 	} else {
+		open_tap(n, word + 4, c->mac);
+	}
+	/* offer large frames */
+	n->dev->features |= BIT(MRG_RXBUF);
+	if (!user) {
+		if (ioctl(n->cable, TUNSETVNETHDRSZ, &(int) { HEADER }) < 0)
+			die(BAD_HOST, "the tap %s gives no headers: %m", word + 4);
+		n->bare = 0;
 		n->dev->features |= BIT(CSUM) | BIT(HOST_TSO4) | BIT(HOST_TSO6) |
 			BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6);
-		open_tap(n, word + 4, c->mac);
 	}
 	work(n, 0);
 }

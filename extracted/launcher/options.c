@@ -149,7 +149,10 @@ void options_parse(struct options *opt, int argc, char **argv)
 		  , "WHERE" },
 		/* rows of further options */
 		{ "block", 'd', POPT_ARG_ARGV, &opt->block, 0,
-		  "a disk: FILE[,ro][,discard=off]; may be repeated", "FILE" },
+		  "a disk: FILE[,ro]"
+		  /* help on further words of a disk */
+		  "[,discard=off]"
+		  "; may be repeated", "FILE" },
 		{ "net", 'n', POPT_ARG_STRING, &opt->net, 0, "a network: "
 		  "user[,forward=tcp:127.0.0.1:2222-22]..., tap=NAME or none (default none)",
 		  "CABLE" },

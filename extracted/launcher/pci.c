@@ -5,9 +5,7 @@
 #include "launcher.h"
 
 /* the bus */
-#define ALWAYS	(1ULL << VIRTIO_F_VERSION_1 | \
-		 1ULL << VIRTIO_RING_F_INDIRECT_DESC | \
-		 1ULL << VIRTIO_RING_F_EVENT_IDX)
+#define FEATURE(name)	(1ULL << VIRTIO_##name)
 
 static struct function {
 	uint8_t space[256];	/* configuration space */
@@ -150,8 +148,11 @@ struct device *device_add(struct guest *g, const struct device_ops *ops,
 
 	if (!d)
 		die(NO_RESOURCE, "no memory for the device %s", ops->name);
-	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus,
-			       .features = ops->features | ALWAYS };
+	*d = (struct device) { .ops = ops, .g = g, .priv = priv, .n = f - bus };
+	d->features = ops->features | FEATURE(F_VERSION_1);
+	/* offer further features */
+	d->features |= FEATURE(RING_F_EVENT_IDX);
+	d->features |= FEATURE(RING_F_INDIRECT_DESC);
 	device_init(d);
 	/* hang a bell on each queue */
 	for (int i = 0; i < ops->queues; i++) {

@@ -47,6 +47,7 @@ static bool available(struct vq *q)
 {
 	uint16_t n = waiting(q);
 
+	/* ask for a bell at the next chain */
 	if (!n && accepted(q->dev, VIRTIO_RING_F_EVENT_IDX)) {
 		uint16_t *event = (uint16_t *)&q->u->ring[q->size];
 
@@ -59,11 +60,13 @@ static bool available(struct vq *q)
 }
 
 /* follow a chain */
-static bool follow(struct vq *q, struct chain *c,
-		   const volatile struct vring_desc *table,
-		   uint32_t entries, uint16_t i, bool nested)
+static bool follow(struct vq *q, struct chain *c)
 {
+	const volatile struct vring_desc *table = q->d;
+	uint32_t entries = q->size, i = c->head;
 	struct vring_desc d;
+	/* further variables of a walk */
+	bool nested = false;
 	void *p;
 
 	do {
@@ -79,7 +82,12 @@ static bool follow(struct vq *q, struct chain *c,
 			    !d.len || d.len % sizeof(d) ||
 			    !accepted(q->dev, VIRTIO_RING_F_INDIRECT_DESC))
 				return broken(q, "a bad indirect table");
-			return follow(q, c, p, d.len / sizeof(d), 0, true);
+			nested = true;
+			table = p;
+			entries = d.len / sizeof(d);
+			i = 0;
+			d.flags = VRING_DESC_F_NEXT;
+			continue;
 		}
 		/* add a buffer to the chain */
 		if (c->nr_out + c->nr_in == CHAIN_MAX)
@@ -110,7 +118,7 @@ bool vq_pop(struct vq *q, struct chain *c)
 				  __ATOMIC_RELAXED);
 	c->nr_out = c->nr_in = 0;
 	c->out_len = c->in_len = 0;
-	if (!follow(q, c, q->d, q->size, c->head, false))
+	if (!follow(q, c))
 		return false;
 	q->last_avail++;
 	return true;
@@ -126,7 +134,7 @@ void vq_push(struct vq *q, uint16_t head, uint32_t written)
 /* interrupt if the driver wants it */
 void vq_interrupt(struct vq *q)
 {
-	uint16_t new = q->used_idx, old = q->signalled, event;
+	uint16_t new = q->used_idx, old = q->signalled;
 
 	if (new == old)
 		return;
@@ -134,15 +142,18 @@ void vq_interrupt(struct vq *q)
 	/* The entries, then the index, then what the driver wants. */
 	__atomic_store_n(&q->u->idx, new, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* ask the event index instead of the flag */
 	if (accepted(q->dev, VIRTIO_RING_F_EVENT_IDX)) {
-		event = __atomic_load_n(&q->a->ring[q->size], __ATOMIC_RELAXED);
-		if (!vring_need_event(event, new, old))
-			return;
-	} else if (__atomic_load_n(&q->a->flags, __ATOMIC_RELAXED) &
-		   VRING_AVAIL_F_NO_INTERRUPT) {
+		uint16_t event = __atomic_load_n(&q->a->ring[q->size],
+						 __ATOMIC_RELAXED);
+
+		if (vring_need_event(event, new, old))
+			device_irq(q->dev, 1);
 		return;
 	}
-	device_irq(q->dev, 1);
+	if (!(__atomic_load_n(&q->a->flags, __ATOMIC_RELAXED) &
+	      VRING_AVAIL_F_NO_INTERRUPT))
+		device_irq(q->dev, 1);
 }
 
 /* move bytes of a chain */
