@@ -2,7 +2,6 @@
 /* Registers that the host and the guest both use: in and out. */
 #include <linux/hw_breakpoint.h>
 #include <asm/debugreg.h>
-#include <asm/fpu/xcr.h>
 #include <asm/msr.h>
 #include "lg.h"
 #include "host.h"
@@ -62,12 +61,8 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 		rdmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
 		wrmsrl(MSR_IA32_SYSENTER_CS, 0);
 	}
-	/* exchange XCR0 */
-	if (boot_cpu_has(X86_FEATURE_XSAVE)) {
-		h->xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-		if (v->xcr0 != h->xcr0)
-			xsetbv(XCR_XFEATURE_ENABLED_MASK, v->xcr0);
-	}
+	/* give the guest its wide registers */
+	lg_wide_in(v, h);
 	/* let the guest's TS have its effect */
 	if (v->cr0 & X86_CR0_TS)
 		write_cr0(read_cr0() | X86_CR0_TS);
@@ -119,8 +114,8 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 		hw_breakpoint_restore();
 	if (h->pebs)
 		wrmsrl(MSR_IA32_PEBS_ENABLE, h->pebs);
-	if (boot_cpu_has(X86_FEATURE_XSAVE) && v->xcr0 != h->xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, h->xcr0);
+	/* take the guest's wide registers away */
+	lg_wide_out(v, h);
 	/* put back the system calls */
 	if (boot_cpu_has(X86_FEATURE_SEP))
 		wrmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);

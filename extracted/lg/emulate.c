@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Privileged instructions of a guest kernel, one at a time. */
 #include <linux/types.h>
-#include <asm/fpu/xcr.h>
 #include <asm/msr.h>
 #include <asm/tlbflush.h>
 #include "lg.h"
@@ -10,70 +9,14 @@
 #define XEN_LEAF	0x40000000
 
 /* What a leaf may show: 1 bits pass.  Named in the book's table. */
-#define L1_ECX		0x76d83203
+#define L1_ECX		0x42d82203
 #define L1_EDX		0x0788c3f5
-#define L7_EBX		0xfdaf0329
-#define L7_ECX		0x18005f42
-#define L7_EDX		0x0080451c
-#define L7_1_EAX	0x00000030
-#define E1_ECX		0x002109e1
+#define L7_EBX		0x21cc0309
+#define L7_ECX		0x18000100
+#define L7_EDX		0x00004410
+#define E1_ECX		0x002001e1
 #define E1_EDX		0xe2500800
 #define E8_EBX		0x00000005
-#define LD_1_EAX	0x00000007
-
-/* components of XCR0 a guest may have */
-#define XCR0_ALLOWED	(XFEATURE_MASK_FP | XFEATURE_MASK_SSE | \
-			 XFEATURE_MASK_YMM | XFEATURE_MASK_AVX512)
-
-u64 lg_xcr0_mask(void)
-{
-	if (!boot_cpu_has(X86_FEATURE_XSAVE))
-		return 0;
-	return xgetbv(XCR_XFEATURE_ENABLED_MASK) & XCR0_ALLOWED;
-}
-
-
-/* compute the size of an XSAVE area */
-/* The rules: SDM volume 1, 13.4. */
-static u32 xsave_size(u64 features, bool compacted)
-{
-	u32 size = 576, a, b, c, d;
-	int i;
-
-	for (i = 2; i < 63; i++) {
-		if (!(features & BIT_ULL(i)))
-			continue;
-		cpuid_count(0xd, i, &a, &b, &c, &d);
-		if (!compacted)
-			size = max(size, b + a);
-		else
-			size = (c & 2 ? ALIGN(size, 64) : size) + a;
-	}
-	return size;
-}
-
-/* answer leaf 13 */
-static void cpuid_xsave(struct lg_vcpu *v, u32 sub, u32 r[4])
-{
-	u64 mask = lg_xcr0_mask();
-
-	switch (sub) {
-	case 0:
-		r[0] = mask;
-		r[1] = xsave_size(v->xcr0, false);
-		r[2] = xsave_size(mask, false);
-		r[3] = 0;
-		break;
-	case 1:
-		r[0] &= LD_1_EAX;
-		r[1] = xsave_size(v->xcr0, true);
-		r[2] = r[3] = 0;
-		break;
-	default:
-		if (sub > 62 || !(mask & BIT_ULL(sub)))
-			memset(r, 0, 16);
-	}
-}
 
 /* answer the leaves of a hypervisor */
 static void cpuid_xen(u32 leaf, u32 r[4])
@@ -112,11 +55,6 @@ static void guest_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 	case 1:
 		r[1] = (r[1] & 0xff00) | 1 << 16;
 		r[2] &= L1_ECX;
-		/* OSXSAVE from the start: Linux asks it before it uses XSAVE. */
-		if (!lg_xcr0_mask())
-			r[2] &= ~(BIT(26) | BIT(28) | BIT(12) | BIT(29));
-		else
-			r[2] |= BIT(27);
 		r[2] |= BIT(31);	/* a hypervisor is present */
 		r[3] &= L1_EDX;
 		break;
@@ -125,15 +63,12 @@ static void guest_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 		r[0] &= 0x3fff;
 		break;
 	case 7:
-		r[0] = sub ? r[0] & L7_1_EAX : min(r[0], 1u);
+		r[0] = 0;
 		r[1] &= sub ? 0 : L7_EBX;
 		if (!(cr4_read_shadow() & X86_CR4_FSGSBASE))
 			r[1] &= ~BIT(0);
 		r[2] &= sub ? 0 : L7_ECX;
 		r[3] &= sub ? 0 : L7_EDX;
-		break;
-	case 0xd:
-		cpuid_xsave(v, sub, r);
 		break;
 	case 2:
 	case 0x80000002 ... 0x80000006:
@@ -151,6 +86,8 @@ static void guest_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 	default:
 		memset(r, 0, 16);
 	}
+	/* show the wide registers */
+	lg_wide_cpuid(v, leaf, sub, r);
 }
 
 /* handle a forced cpuid */
@@ -277,21 +214,6 @@ static bool mov_to_cr(struct lg_vcpu *v, unsigned int cr, u64 val)
 	return false;
 }
 
-/* set the guest's XCR0 */
-/* The rules: SDM volume 1, 13.3. */
-static bool set_xcr0(struct lg_vcpu *v, u32 reg, u64 val)
-{
-	u64 wide = val & XFEATURE_MASK_AVX512;
-
-	if (reg || val & ~lg_xcr0_mask() || !(val & XFEATURE_MASK_FP) ||
-	    (val & XFEATURE_MASK_YMM && !(val & XFEATURE_MASK_SSE)) ||
-	    (wide && (wide != XFEATURE_MASK_AVX512 ||
-		      !(val & XFEATURE_MASK_YMM))))
-		return false;
-	v->xcr0 = val;
-	return true;
-}
-
 /* pretend that no device is there */
 void lg_set_rax(struct lg_data *d, u8 size, u32 value)
 {
@@ -321,17 +243,19 @@ static bool two_byte(struct lg_vcpu *v, const u8 *code, u8 rex, int *len)
 	u8 cr = ((code[1] >> 3) & 7) | (rex & 4) << 1;
 	u64 val = (u32)d->rax | d->rdx << 32;
 
-	*len = code[0] == 0x01 || (code[0] & 0xf0) == 0x20 ? 2 : 1;
+	*len = (code[0] & 0xf0) == 0x20 ? 2 : 1;
 	switch (code[0]) {
-	/* stand in for xsetbv and clts */
-	case 0x01:			/* xsetbv */
-		return code[1] == 0xd1 && set_xcr0(v, d->rcx, val);
+	/* stand in for clts and the like */
 	case 0x06:			/* clts */
 		v->cr0 &= ~X86_CR0_TS;
 		return true;
 	case 0x08:			/* invd, wbinvd: all is coherent here */
 	case 0x09:
 		return true;
+	/* stand in for xsetbv */
+	case 0x01:
+		*len = 2;
+		return code[1] == 0xd1 && lg_set_xcr0(v, d->rcx, val);
 	/* stand in for control registers */
 	case 0x20:
 		return mov_from_cr(v, cr, reg);

@@ -33,7 +33,8 @@ static inline bool host_clears_buffers(void)
 
 /* name what must be off */
 #define HOST_CR4_OFF	(X86_CR4_PGE | X86_CR4_SMAP | X86_CR4_PKE | \
-			 X86_CR4_PCE | X86_CR4_TSD | BIT(23) /* CET */ | \
+			 X86_CR4_PCE | X86_CR4_TSD | X86_CR4_OSXSAVE | \
+			 BIT(23) /* CET */ | \
 			 BIT(27) /* LASS */ | BIT(28) /* LAM */)
 
 #endif

@@ -132,9 +132,10 @@ struct lg_vcpu {
 	u64 *kernel_root, *user_root;	/* their shadows (PML4) */
 	u64 kernel_pa, user_pa;		/* what CR3 gets, flags included */
 	u64 kernel_sp;
-	u64 cr0, guest_cr4, xcr0;
+	u64 cr0, guest_cr4;
 	u64 dr[8];
 	struct fpu_guest fpu;
+	u64 xcr0;
 
 	/* fields for entry points and events */
 	struct lg_entry traps[256];
@@ -205,8 +206,10 @@ int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags);
 /* cpu.c: registers that host and guest share */
 struct lg_host_state {
 	u64 star, lstar, cstar, fmask, sysenter_cs;
-	u64 fs_base, kgs_base, xcr0, pebs;
+	u64 fs_base, kgs_base, pebs;
 	u16 ds, es, fs, gs;
+	/* more of the host's state */
+	u64 xcr0;
 };
 void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h);
 void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h);
@@ -223,7 +226,6 @@ bool lg_emulate(struct lg_vcpu *v);
 void lg_set_rax(struct lg_data *d, u8 size, u32 value);
 bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val);
 bool lg_forced_cpuid(struct lg_vcpu *v);
-u64 lg_xcr0_mask(void);
 
 /* segments.c */
 int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries);
@@ -260,5 +262,11 @@ void lg_raise(unsigned long vector);
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size);
 long lg_device_irq(struct lg_vm *vm, unsigned long arg);
 long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
+
+/* wide.c */
+void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4]);
+bool lg_set_xcr0(struct lg_vcpu *v, u32 reg, u64 val);
+void lg_wide_in(struct lg_vcpu *v, struct lg_host_state *h);
+void lg_wide_out(struct lg_vcpu *v, struct lg_host_state *h);
 
 #endif

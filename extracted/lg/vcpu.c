@@ -107,9 +107,9 @@ static void set_data(struct lg_vcpu *v, const struct lg_create *c)
 	v->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_NE |
 		 X86_CR0_ET | X86_CR0_MP;
 	v->guest_cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
-	v->xcr0 = XFEATURE_MASK_FP;
 	v->dr[6] = DR6_RESERVED;
 	v->dr[7] = LG_DR7_FIXED;
+	v->xcr0 = XFEATURE_MASK_FP;
 }
 
 /* build the block */
