@@ -9,7 +9,7 @@
 #include "launcher.h"
 
 /* a disk and its requests */
-#define REQUESTS	128	/* in flight, of one disk */
+#define REQUESTS	128	/* begun in one go, of one disk */
 #define SECTOR		512
 
 struct request {
@@ -19,11 +19,11 @@ struct request {
 	int nr;
 	uint32_t type;
 	/* more fields of a request */
+	long result;
 	int mode;		/* for fallocate */
 	uint64_t at, left;	/* on the disk, in bytes */
 	uint32_t read;		/* bytes that a read brings */
 	uint8_t *status;	/* the guest's byte for it */
-	long result;
 };
 
 struct disk {
@@ -33,18 +33,19 @@ struct disk {
 	uint64_t sectors;
 	uint32_t block;		/* bytes that the host's disk likes */
 	char id[VIRTIO_BLK_ID_BYTES];
-	struct request *free;
+	struct request first, *free;
+	/* further state of a disk */
 	int busy;		/* requests in flight */
 	int done;		/* readable: some have ended */
+	bool threaded;
 	/* A thread reads requests from one pipe, and writes them to */
 	int todo[2], ended;	/* another when they have ended. */
-	/* further state of a disk */
 	struct io_uring ring;
 	bool ringed;		/* it has one, and done is its eventfd */
 	bool discard;
 };
 
-/* do a request in a thread */
+/* do a request */
 static long perform(struct disk *k, struct request *r)
 {
 	int sync = accepted(k->d, VIRTIO_BLK_F_FLUSH) ? 0 : RWF_DSYNC;
@@ -62,6 +63,7 @@ static long perform(struct disk *k, struct request *r)
 	return n < 0 ? -errno : n;
 }
 
+/* ways to wait */
 static void *work(void *arg)
 {
 	struct disk *k = arg;
@@ -95,15 +97,19 @@ static void submit(struct disk *k, struct request *r)
 }
 
 /* hand a request to the kernel */
+static void ended(struct disk *k, struct request *r, long n);
+
 static void hand_over(struct disk *k, struct request *r)
 {
+	/* hand it to somebody who waits */
 	/* hand it to the ring */
 	if (k->ringed) {
 		submit(k, r);
 		return;
 	}
-	if (write(k->todo[1], &r, sizeof(r)) < 0)
-		die(INTERNAL, "a disk's thread: %m");
+	if (k->threaded && write(k->todo[1], &r, sizeof(r)) == sizeof(r))
+		return;
+	ended(k, r, perform(k, r));
 }
 
 /* end a request */
@@ -113,6 +119,7 @@ static void end(struct disk *k, struct request *r, uint8_t status)
 	vq_push(&k->d->vq[0], r->c.head, 1 + (status ? 0 : r->read));
 	r->next = k->free;
 	k->free = r;
+	/* count a request that ends */
 	k->busy--;
 }
 
@@ -214,6 +221,7 @@ static bool begin(struct disk *k, struct request *r)
 	r->type = h.type;
 	r->read = r->left = 0;
 	k->free = r->next;
+	/* count a request that begins */
 	k->busy++;
 	status = understand(k, r, h.sector);
 	if (status < 0)
@@ -336,10 +344,6 @@ static bool start_thread(struct disk *k)
 	pthread_t thread;
 	int done[2];
 
-	/* start a ring instead */
-	k->ringed = start_ring(k);
-	if (k->ringed)
-		return true;
 	if (pipe2(k->todo, O_CLOEXEC) < 0 || pipe2(done, O_CLOEXEC) < 0)
 		return false;
 	k->done = done[0];
@@ -350,16 +354,20 @@ static bool start_thread(struct disk *k)
 
 static void start(struct disk *k)
 {
-	struct request *r = calloc(REQUESTS, sizeof(*r));
+	struct request *r = calloc(REQUESTS - 1, sizeof(*r));
 
-	for (int i = 0; r && i < REQUESTS; i++) {
+	/* start a ring instead */
+	k->ringed = start_ring(k);
+	k->threaded = !k->ringed && start_thread(k);
+	if (!r || !(k->ringed || k->threaded) ||
+	    watch(k->done, POLLIN, collect, k)) {
+		k->ringed = k->threaded = false;
+		return;
+	}
+	for (int i = 0; i < REQUESTS - 1; i++) {
 		r[i].next = k->free;
 		k->free = &r[i];
 	}
-	if (!r || !start_thread(k) ||
-	    watch(k->done, POLLIN, collect, k))
-		die(NO_RESOURCE, "cannot start the work for a disk (%m): see "
-		    "ulimit -a");
 }
 
 /* add a disk */
@@ -371,7 +379,9 @@ void block_add(struct guest *g, const char *spec)
 		.config_size = sizeof(struct virtio_blk_config),
 		.features = 1ULL << VIRTIO_BLK_F_SEG_MAX |
 			1ULL << VIRTIO_BLK_F_BLK_SIZE | 1ULL << VIRTIO_BLK_F_FLUSH,
-		.kick = kick, .reset = reset,
+		.kick = kick,
+		/* further functions of a disk */
+		.reset = reset,
 	};
 	struct disk *k = calloc(1, sizeof(*k));
 	char *word, *path = strdup(spec);
@@ -391,6 +401,8 @@ void block_add(struct guest *g, const char *spec)
 		*word = 0;
 	}
 	open_image(k, path);
+	k->free = &k->first;
+	/* start to work for a disk */
 	start(k);
 	k->d = device_add(g, &ops, k);
 	/* describe the disk to its driver */

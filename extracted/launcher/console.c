@@ -43,13 +43,18 @@ void console_raw(void)
 
 void terminal_raw(void)
 {
-	struct termios t;
+	con.terminal = true;
+	console_raw();
+}
 
-	if (!con.raw && tcgetattr(0, &con.saved) < 0)
-		return;
-	t = con.saved;
-	cfmakeraw(&t);
-	con.raw = tcsetattr(0, TCSANOW, &t) == 0;
+void console_lend(int sig)
+{
+	int saved = errno;
+
+	console_restore();
+	raise(SIGSTOP);
+	console_raw();
+	errno = saved;
 }
 
 /* open each kind of console */

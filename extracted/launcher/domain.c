@@ -20,8 +20,9 @@ static void memory_create(struct domain *d, uint64_t bytes)
 		die(NO_RESOURCE, "the host refuses %lu MiB of memory for the "
 		    "guest (%m): try a smaller --memory, or see ulimit -v",
 		    bytes / MiB);
-	madvise(d->mem, size, MADV_HUGEPAGE);
 	madvise(d->mem, size, MADV_DONTFORK);
+	/* ask for large pages */
+	madvise(d->mem, size, MADV_HUGEPAGE);
 }
 
 void domain_free(struct domain *d)

@@ -158,6 +158,7 @@ bool storage_wants(const char *spec);
 void storage_add(struct guest *g, const char *spec);
 void storage_check(const char *path, int fd, uint64_t size);
 void session_shell(const struct options *opt);
+void console_lend(int sig);
 
 void name_lock(const char *name);
 

@@ -10,16 +10,6 @@ static void clean_up_and_die(int sig)
 	raise(sig);
 }
 
-static void lend_terminal(int sig)
-{
-	int saved = errno;
-
-	console_restore();
-	raise(SIGSTOP);
-	console_raw();
-	errno = saved;
-}
-
 static void catch_signals(void)
 {
 	/* tables of signals */
@@ -27,12 +17,11 @@ static void catch_signals(void)
 		SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	struct sigaction last = { .sa_handler = clean_up_and_die,
 				  .sa_flags = SA_RESETHAND | SA_NODEFER };
-	struct sigaction stop = { .sa_handler = lend_terminal,
-				  .sa_flags = SA_RESTART };
 
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(*deadly); i++)
 		sigaction(deadly[i], &last, NULL);
-	sigaction(SIGTSTP, &stop, NULL);
+	/* catch further signals */
+	signal(SIGTSTP, console_lend);
 	signal(SIGPIPE, SIG_IGN);
 	atexit(console_close);
 }

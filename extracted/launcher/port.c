@@ -30,7 +30,7 @@ void buffer_drop(struct buffer *b, size_t n)
 enum { FROM_US, FROM_GUEST, CONTROL_FROM_US, CONTROL_FROM_GUEST, NR_QUEUES };
 
 static struct client {
-	int fd;
+	int fd, id;
 	bool opened, ended;
 	struct frames in;
 	struct buffer out;
@@ -47,19 +47,11 @@ static struct {
 static void watch_client(struct client *c);
 
 /* send to the guest */
-static size_t fill(const struct chain *c, const uint8_t *p, size_t n)
+static size_t fill(struct chain *c, const void *p, size_t n)
 {
-	size_t done = 0;
+	struct iovec *room = c->iov + c->nr_out;
 
-	for (int i = c->nr_out; i < c->nr_out + c->nr_in && done < n; i++) {
-		size_t part = c->iov[i].iov_len;
-
-		if (part > n - done)
-			part = n - done;
-		memcpy(c->iov[i].iov_base, p + done, part);
-		done += part;
-	}
-	return done;
+	return iov_write(&room, &c->nr_in, p, n);
 }
 
 static void flush(void)
@@ -157,7 +149,7 @@ static void tell_about_port(struct device *d)
 		port.to_tell &= ~(1 << i);
 		if (events[i] == VIRTIO_CONSOLE_PORT_NAME)
 			n += sprintf(m.name, AGENT_PORT);
-		vq_push(q, c.head, fill(&c, (void *)&m, n));
+		vq_push(q, c.head, fill(&c, &m, n));
 	}
 	vq_interrupt(q);
 }
@@ -258,25 +250,14 @@ int port_connect(const char *name)
 	return fd;
 }
 
-static int number_of(const struct client *c)
-{
-	int id = 1;
-
-	while (clients[id] != c)
-		id++;
-	return id;
-}
-
 static void leave(struct client *c)
 {
-	int id = number_of(c);
-
 	unwatch(c->fd);
 	close(c->fd);
 	c->fd = -1;
 	if (c->opened && !c->ended)
-		port_send(id, CLOSE, 0, NULL, 0);
-	free_client(id);
+		port_send(c->id, CLOSE, 0, NULL, 0);
+	free_client(c->id);
 }
 
 static void from_client(void *arg, const struct message *m,
@@ -287,7 +268,7 @@ static void from_client(void *arg, const struct message *m,
 	if ((m->type == OPEN) == c->opened || m->type > SIGNAL)
 		return;
 	c->opened = true;
-	port_send(number_of(c), m->type, m->stream, body, m->length);
+	port_send(c->id, m->type, m->stream, body, m->length);
 }
 
 static void serve_client(void *arg, short revents)
@@ -333,7 +314,7 @@ static void welcome(void *arg, short revents)
 		close(fd);
 		return;
 	}
-	clients[id]->fd = fd;
+	*clients[id] = (struct client) { .fd = fd, .id = id };
 	watch_client(clients[id]);
 }
 

@@ -49,8 +49,8 @@ void report_death(struct guest *g)
 	/* the function it died in */
 	bool named = symbols_print(run->regs.rip);
 	fprintf(stderr, "\n");
-	print_registers(&run->regs);
 	/* further news of a death */
+	print_registers(&run->regs);
 	if (!run->regs.user) {
 		fprintf(stderr, "Possible callers, from its stack:\n");
 		print_backtrace(g);
