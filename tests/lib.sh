@@ -30,8 +30,10 @@ apt_lists() {
 apt_install() {
 	apt_lists
 	say "installing packages: $*"
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-		--no-install-recommends "$@" >"$RIG/apt.log" 2>&1 || {
+	# Two tests may want packages at the same time.
+	as_root env DEBIAN_FRONTEND=noninteractive flock "$RIG/apt.lock" \
+		apt-get install -qq -y --no-install-recommends "$@" \
+		>"$RIG/apt.log" 2>&1 || {
 		tail -5 "$RIG/apt.log" >&2
 		die "apt-get install $* failed (log: $RIG/apt.log)"
 	}
