@@ -371,6 +371,7 @@ road_touch:
 	next_call:
 		movq	DATA(LG_D_CURSOR), %rdx
 		harmless rdx
+		testb	%al, 63(%rdx)		/* no half entry is taken */
 		movq	(%rdx), %rax
 		movq	16(%rdx), %rdi
 		movq	24(%rdx), %rsi
