@@ -3,21 +3,23 @@
 #include "lg.h"
 #include "host.h"
 
+static_assert(LG_ROAD_LOWEST == LG_SLOT_END);
+
 /* choose the entry points of the road */
 void lg_road_entries(struct lg_vcpu *v)
 {
-	static const u8 plain[] = { X86_TRAP_DE, X86_TRAP_BR, X86_TRAP_MF,
-				    X86_TRAP_XF }, ints[] = { X86_TRAP_BP,
-				    X86_TRAP_OF };
+	static const u8 vectors[] = { X86_TRAP_DE, X86_TRAP_BP, X86_TRAP_OF,
+				      X86_TRAP_BR, X86_TRAP_MF, X86_TRAP_XF };
 	struct lg_entry *e = v->d->entries;
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(plain); i++)
-		e[plain[i]] = v->traps[plain[i]];
-	for (i = 0; i < ARRAY_SIZE(ints); i++) {
-		e[ints[i]] = v->traps[ints[i]];
-		if ((e[ints[i]].flags & 3) != 3)
-			e[ints[i]].address = 0;
+	for (i = 0; i < ARRAY_SIZE(vectors); i++) {
+		u8 n = vectors[i];
+
+		e[n] = v->traps[n];
+		if ((n == X86_TRAP_BP || n == X86_TRAP_OF) &&
+		    (e[n].flags & 3) != 3)
+			e[n].address = 0;
 	}
 	e[32] = v->callbacks[CALLBACKTYPE_syscall];
 	e[33] = v->callbacks[CALLBACKTYPE_syscall32];

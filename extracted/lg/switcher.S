@@ -4,8 +4,6 @@
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
 #include <asm/msr-index.h>
-#include <xen/interface/xen.h>
-#include <asm/xen/interface.h>
 #include "switcher.h"
 #include "offsets.h"
 
@@ -153,7 +151,7 @@ from_ring0:
 		leaq	road_touched(%rip), %rax
 		cmpq	%rax, 24(%rsp)
 		jae	1f
-		leaq	DATA(LG_D_TRAP - 40), %rsp
+		leaq	DATA(LG_D_TRAP - 40), %rsp	/* the five that were pushed */
 		jmp	not_here
 	1:	popq	%rax
 	/* replace a bad selector by null */
@@ -255,14 +253,17 @@ ist_from_guest:
 	.endr
 	leaq	DATA(LG_D_TRAP), %rsp
 	jmp	save
-
 /* lay the straight road */
+#include <xen/interface/xen.h>
+#include <asm/xen/interface.h>
 /* be sure of an address */
-/* Kernel addresses above the slots only, with 256 bytes behind them. */
+/* Above the slots, with 256 bytes behind it; a misprediction reads at ~0. */
 .macro harmless reg
 	movabsq	$LG_ROAD_LOWEST, %rax
 	cmpq	%rax, %\reg
 	jb	not_here
+	sbbq	%rax, %rax
+	orq	%rax, %\reg
 	cmpq	$-256, %\reg
 	ja	not_here
 .endm
@@ -289,7 +290,7 @@ road:
 		cmpl	$LG_TRAP_SYSCALL, %eax
 		jne	not_here
 		movl	$0, DATA(LG_D_CALLS)
-		movq	(%rsp), %rax		/* the number of the call */
+		movq	(%rsp), %rax
 		cmpq	$__HYPERVISOR_iret, %rax
 		je	do_iret
 		cmpq	$__HYPERVISOR_multicall, %rax
@@ -325,7 +326,7 @@ road_touch:
 			word = word + 8
 			.endr
 			jmp	bounced
-	/* return to a program by the road */
+	/* return by the road */
 	do_iret:
 		movq	DATA(LG_D_RSP), %rdi
 		harmless rdi
@@ -348,17 +349,18 @@ road_touch:
 			andl	$USER_FLAGS, %eax
 			orl	$(X86_EFLAGS_IF | X86_EFLAGS_FIXED), %eax
 			movq	%rax, DATA(LG_D_RFLAGS)
-			movl	64(%rdi), %eax		/* ss */
+			movq	64(%rdi), %rax		/* ss */
 			orl	$3, %eax
 			movzwl	%ax, %eax
 			movq	%rax, DATA(LG_D_SS)
-			movq	32(%rdi), %rax		/* rip */
-			movq	%rax, DATA(LG_D_RIP)
-			movq	16(%rdi), %rax		/* rcx */
-			movq	%rax, 8(%rsp)
-			movq	8(%rdi), %r11
-			movq	(%rdi), %rax
-			movq	56(%rdi), %rdi		/* rsp; nothing faults after this */
+			/* take rip, rsp and three registers */
+				movq	32(%rdi), %rax		/* rip */
+				movq	%rax, DATA(LG_D_RIP)
+				movq	16(%rdi), %rax		/* rcx */
+				movq	%rax, 8(%rsp)
+				movq	8(%rdi), %r11
+				movq	(%rdi), %rax
+				movq	56(%rdi), %rdi		/* rsp; nothing faults after this */
 		jmp	returned
 	/* answer calls on the road */
 	multicall:
@@ -368,10 +370,11 @@ road_touch:
 		testl	%esi, %esi
 		jz	not_here
 		movq	%rdi, DATA(LG_D_CURSOR)
+	/* begin the next call */
 	next_call:
 		movq	DATA(LG_D_CURSOR), %rdx
 		harmless rdx
-		testb	%al, 63(%rdx)		/* no half entry is taken */
+		testb	%al, 63(%rdx)
 		movq	(%rdx), %rax
 		movq	16(%rdx), %rdi
 		movq	24(%rdx), %rsi
@@ -465,7 +468,6 @@ turn:
 	movq	$LG_TRAP_NONE, DATA(LG_D_TRAP)
 	leaq	DATA(LG_D_TRAP), %rsp
 	jmp	off_road
-
 /* enter the guest */
 /* We come here by a far return, on the host's page tables. */
 enter:
@@ -532,7 +534,7 @@ enter_window:
 		addq	$16, %rsp
 	/* look for an NMI once more */
 	road_end:
-		cmpw	$0, DATA(LG_D_NMI)
+		cmpw	$0, DATA(LG_D_NMI)	/* and LG_D_MCE behind it */
 		jne	turn
 to_guest:
 	iretq

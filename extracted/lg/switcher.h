@@ -3,8 +3,6 @@
 #ifndef LG_SWITCHER_H
 #define LG_SWITCHER_H
 
-#include <asm/processor-flags.h>
-
 /* places of a block's pages */
 /* Pages of a vCPU's block, counted from the block's start. */
 #define LG_P_TEXT	0
@@ -44,6 +42,8 @@
 /* Entries of the straight road: 32 exceptions and two system calls. */
 #define LG_ROAD_ENTRIES	34
 #define LG_ROAD_LOWEST	0xffff880000000000	/* LG_SLOT_END */
+
+#include <asm/processor-flags.h>
 
 /* flags a guest may have */
 #define USER_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \
