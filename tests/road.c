@@ -132,7 +132,7 @@ static void faulted(int sig, siginfo_t *info, void *context)
 		end(g, 1);
 	if (at >= 8192) {
 		printf("%s: lost at %llx\n", what, g[REG_RIP]);
-		_exit(1);
+		exit(1);
 	}
 	if (!memcmp(code, "\x0f\x22\xd8", 3)) {		/* mov %rax, %cr3 */
 		cr3 = g[REG_RAX];
