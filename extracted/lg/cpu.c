@@ -82,6 +82,8 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 			set_debugreg(v->dr[i], i);
 		set_debugreg(DR6_RESERVED, 6);
 	}
+	/* prepare the straight road */
+	lg_road_in(v);
 	/* overwrite the processor's buffers */
 	/* As the host does before it returns to a user (MDS and its kin). */
 	if (host_clears_buffers()) {
@@ -96,6 +98,8 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 {
 	unsigned long dr6;
 
+	/* see what the straight road has changed */
+	lg_road_out(v);
 	/* read cr2 after a page fault */
 	if (v->d->trap == X86_TRAP_PF)
 		v->cr2 = native_read_cr2();

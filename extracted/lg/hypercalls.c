@@ -112,6 +112,8 @@ static long set_trap_table(struct lg_vcpu *v, u64 table)
 			break;
 		v->traps[t.vector] = (struct lg_entry) { t.address, t.flags };
 	}
+	/* tell the straight road of entry points */
+	lg_road_entries(v);
 	return 0;
 }
 
@@ -136,6 +138,8 @@ static long callback_op(struct lg_vcpu *v, u64 cmd, u64 arg)
 	c = &v->callbacks[array_index_nospec(r.type, last + 1)];
 	c->address = r.address;
 	c->flags = r.flags & CALLBACKF_mask_events ? LG_MASK : 0;
+	/* tell the straight road of entry points */
+	lg_road_entries(v);
 	return 0;
 }
 
@@ -211,6 +215,9 @@ static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
 	if (!frame)
 		return -EINVAL;
 	to = (struct vcpu_info *)(frame + r.offset);
+	/* show the place to the straight road */
+	if (lg_road_info(v, r.mfn, r.offset))
+		return -ENOMEM;
 	/* move what was there */
 	spin_lock_irq(&v->vm->event_lock);
 	*to = *v->info;

@@ -33,6 +33,22 @@
 #define PTE_PS		_PAGE_PSE
 #define PTE_NX		_PAGE_NX
 #define PTE_FRAME	0x000ffffffffff000ULL
+/* In the GiB of the machine-to-physical table, and well behind it. */
+#define LG_ROAD_INFO	(LG_SLOT_BASE + (512UL << 20))
+
+/* structures of the module */
+#define LG_MASK	4
+
+struct lg_entry {
+	u64 address;		/* 0: none */
+	u8 flags;		/* LG_MASK; bits 0-1: DPL, of a trap */
+};
+
+struct lg_port {
+	u8 type;		/* EVTCHNSTAT_* */
+	u8 virq;
+	struct eventfd_ctx *notify;
+};
 
 /* the data page of a vCPU */
 /* The page of a vCPU that switcher.S works on; mapped in both worlds. */
@@ -53,6 +69,17 @@ struct lg_data {
 	u32 unused;
 	u64 dr7;
 	u64 resume, nmi_rip, mce_rip;	/* where to go on in ring 0 */
+	/* of the straight road (road.c) */
+	u64 kernel_root, user_root;	/* for CR3 */
+	u64 keep;			/* or'ed into a root that was loaded */
+	u64 info;			/* vcpu_info in the kernel's root, or 0 */
+	u64 kernel_sp;
+	u64 cursor;			/* in a multicall's list */
+	u32 calls;			/* left in it; 0: no multicall */
+	u16 verw;			/* selector for VERW, or 0 */
+	u8 road;			/* it may be taken */
+	u8 user;			/* the guest is in user mode */
+	struct lg_entry entries[LG_ROAD_ENTRIES];
 	/* tables and stacks of the switcher */
 	struct desc_ptr gdtr __aligned(16);
 	struct desc_ptr tgdtr __aligned(16);
@@ -61,20 +88,6 @@ struct lg_data {
 	u8 nmi_stack[512] __aligned(16);
 	u8 mce_stack[512] __aligned(16);
 	u8 debug_stack[512] __aligned(16);
-};
-
-/* structures of the module */
-#define LG_MASK	4
-
-struct lg_entry {
-	u64 address;		/* 0: none */
-	u8 flags;		/* LG_MASK; bits 0-1: DPL, of a trap */
-};
-
-struct lg_port {
-	u8 type;		/* EVTCHNSTAT_* */
-	u8 virq;
-	struct eventfd_ctx *notify;
 };
 
 /* a guest */
@@ -268,5 +281,11 @@ void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4]);
 bool lg_set_xcr0(struct lg_vcpu *v, u32 reg, u64 val);
 void lg_wide_in(struct lg_vcpu *v, struct lg_host_state *h);
 void lg_wide_out(struct lg_vcpu *v, struct lg_host_state *h);
+
+/* road.c */
+void lg_road_entries(struct lg_vcpu *v);
+int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset);
+void lg_road_in(struct lg_vcpu *v);
+void lg_road_out(struct lg_vcpu *v);
 
 #endif

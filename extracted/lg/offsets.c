@@ -31,4 +31,23 @@ static void __used offsets(void)
 	OFFSET(LG_D_GDTR, lg_data, gdtr);
 	OFFSET(LG_D_TGDTR, lg_data, tgdtr);
 	OFFSET(LG_D_IDTR, lg_data, idtr);
+	OFFSET(LG_D_KERNEL_ROOT, lg_data, kernel_root);
+	OFFSET(LG_D_USER_ROOT, lg_data, user_root);
+	OFFSET(LG_D_KEEP, lg_data, keep);
+	OFFSET(LG_D_INFO, lg_data, info);
+	OFFSET(LG_D_KERNEL_SP, lg_data, kernel_sp);
+	OFFSET(LG_D_CURSOR, lg_data, cursor);
+	OFFSET(LG_D_CALLS, lg_data, calls);
+	OFFSET(LG_D_VERW, lg_data, verw);
+	OFFSET(LG_D_ROAD, lg_data, road);
+	OFFSET(LG_D_USER, lg_data, user);
+	OFFSET(LG_D_ENTRIES, lg_data, entries);
+	OFFSET(LG_D_CS, lg_data, cs);
+	OFFSET(LG_D_RFLAGS, lg_data, rflags);
+	OFFSET(LG_D_RSP, lg_data, rsp);
+	OFFSET(LG_D_SS, lg_data, ss);
+	OFFSET(LG_ENTRY_FLAGS, lg_entry, flags);
+	DEFINE(LG_ENTRY_MASK, LG_MASK);
+	OFFSET(LG_I_PENDING, vcpu_info, evtchn_upcall_pending);
+	OFFSET(LG_I_MASK, vcpu_info, evtchn_upcall_mask);
 }

@@ -78,6 +78,10 @@ trap:
 	testb	$3, 24(%rsp)
 	jz	from_ring0
 save:
+	/* stay in the guest's world */
+		cmpb	$0, DATA(LG_D_ROAD)
+		jne	road
+	off_road:
 	.irp	reg, rdi, rsi, rdx, rcx, rax, r8, r9, r10, r11, rbx, rbp, r12, \
 		r13, r14, r15
 	pushq	%\reg
@@ -139,6 +143,17 @@ abort:
 
 /* sort out a fault in ring 0 */
 from_ring0:
+	/* leave the road at a fault */
+		pushq	%rax
+		leaq	road_touch(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		jb	1f
+		leaq	road_touched(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		jae	1f
+		leaq	DATA(LG_D_TRAP - 40), %rsp	/* the five that were pushed */
+		jmp	not_here
+	1:	popq	%rax
 	/* replace a bad selector by null */
 		pushq	%rax
 		leaq	load_segments(%rip), %rax
@@ -175,6 +190,21 @@ unmaskable:
 	testb	$3, 24(%rsp)
 	jnz	ist_from_guest
 	pushq	%rax
+	/* turn round at the end of the road */
+		leaq	road_end(%rip), %rax
+		cmpq	%rax, 24(%rsp)
+		jb	1f
+		leaq	to_guest(%rip), %rax
+		cmpq	24(%rsp), %rax
+		jb	1f
+		popq	%rax
+		cmpb	$2, (%rsp)
+		jne	2f
+		movb	$1, DATA(LG_D_NMI)
+		jmp	turn
+	2:	movb	$1, DATA(LG_D_MCE)
+		jmp	turn
+	1:
 	/* turn round if on the way in */
 	/* On the way in: turn round, or the host would wait for it. */
 		/* On the way in: turn round, or the host would wait for it. */
@@ -223,7 +253,221 @@ ist_from_guest:
 	.endr
 	leaq	DATA(LG_D_TRAP), %rsp
 	jmp	save
-
+/* lay the straight road */
+#include <xen/interface/xen.h>
+#include <asm/xen/interface.h>
+/* be sure of an address */
+/* Above the slots, with 256 bytes behind it; a misprediction reads at ~0. */
+.macro harmless reg
+	movabsq	$LG_ROAD_LOWEST, %rax
+	cmpq	%rax, %\reg
+	jb	not_here
+	sbbq	%rax, %rax
+	orq	%rax, %\reg
+	cmpq	$-256, %\reg
+	ja	not_here
+.endm
+road:
+	.irp	reg, rdi, rsi, rdx, rcx, rax
+	pushq	%\reg
+	.endr
+	movq	40(%rsp), %rax		/* the number of the exit */
+	/* see where the road leads */
+		cmpb	$0, DATA(LG_D_USER)
+		je	from_kernel
+		cmpl	$32, %eax
+		jb	1f
+		subl	$LG_TRAP_SYSCALL - 32, %eax
+		cmpl	$LG_ROAD_ENTRIES, %eax
+		jae	not_here
+	1:	shll	$4, %eax
+		leaq	DATA(LG_D_ENTRIES), %rsi
+		addq	%rax, %rsi
+		cmpq	$0, (%rsi)
+		jne	bounce
+		jmp	not_here
+	from_kernel:
+		cmpl	$LG_TRAP_SYSCALL, %eax
+		jne	not_here
+		movl	$0, DATA(LG_D_CALLS)
+		movq	(%rsp), %rax
+		cmpq	$__HYPERVISOR_iret, %rax
+		je	do_iret
+		cmpq	$__HYPERVISOR_multicall, %rax
+		je	multicall
+		jmp	one_call
+	/* leave the road */
+	not_here:
+		.irp	reg, rax, rcx, rdx, rsi, rdi
+		popq	%\reg
+		.endr
+		jmp	off_road
+road_touch:
+	/* enter the guest's kernel by the road */
+	bounce:
+		movq	DATA(LG_D_KERNEL_ROOT), %rax
+		movq	%rax, %cr3
+		movq	DATA(LG_D_KEEP), %rax
+		orq	%rax, DATA(LG_D_KERNEL_ROOT)
+		movq	DATA(LG_D_INFO), %rdx
+		cmpb	$0, LG_I_MASK(%rdx)
+		jne	not_here
+		movq	DATA(LG_D_KERNEL_SP), %rdi
+		andq	$-16, %rdi
+		subq	$56, %rdi
+		harmless rdi
+		/* push the frame */
+			movq	%rcx, (%rdi)
+			movq	%r11, 8(%rdi)
+			word = 0
+			.rept	5
+			movq	DATA(LG_D_RIP + word), %rax
+			movq	%rax, 16 + word(%rdi)
+			word = word + 8
+			.endr
+			jmp	bounced
+	/* return by the road */
+	do_iret:
+		movq	DATA(LG_D_RSP), %rdi
+		harmless rdi
+		testl	$VGCF_in_syscall, 24(%rdi)
+		jnz	not_here
+		movq	40(%rdi), %rdx		/* cs */
+		movq	48(%rdi), %rcx		/* rflags */
+		movq	DATA(LG_D_INFO), %rsi
+		testl	$X86_EFLAGS_IF, %ecx
+		jz	1f
+		cmpb	$0, LG_I_PENDING(%rsi)
+		jne	not_here
+	1:
+		/* take the frame's words */
+			movl	%edx, %eax
+			orl	$3, %eax
+			movzwl	%ax, %eax
+			movq	%rax, DATA(LG_D_CS)
+			movl	%ecx, %eax
+			andl	$USER_FLAGS, %eax
+			orl	$(X86_EFLAGS_IF | X86_EFLAGS_FIXED), %eax
+			movq	%rax, DATA(LG_D_RFLAGS)
+			movq	64(%rdi), %rax		/* ss */
+			orl	$3, %eax
+			movzwl	%ax, %eax
+			movq	%rax, DATA(LG_D_SS)
+			/* take rip, rsp and three registers */
+				movq	32(%rdi), %rax		/* rip */
+				movq	%rax, DATA(LG_D_RIP)
+				movq	16(%rdi), %rax		/* rcx */
+				movq	%rax, 8(%rsp)
+				movq	8(%rdi), %r11
+				movq	(%rdi), %rax
+				movq	56(%rdi), %rdi		/* rsp; nothing faults after this */
+		jmp	returned
+	/* answer calls on the road */
+	multicall:
+		cmpq	$32, %rsi
+		ja	not_here
+		movl	%esi, DATA(LG_D_CALLS)
+		testl	%esi, %esi
+		jz	not_here
+		movq	%rdi, DATA(LG_D_CURSOR)
+	/* begin the next call */
+	next_call:
+		movq	DATA(LG_D_CURSOR), %rdx
+		harmless rdx
+		testb	%al, 63(%rdx)
+		movq	(%rdx), %rax
+		movq	16(%rdx), %rdi
+		movq	24(%rdx), %rsi
+	/* make one call on the road */
+	one_call:
+		cmpq	$__HYPERVISOR_set_segment_base, %rax
+		je	set_base
+		cmpq	$__HYPERVISOR_fpu_taskswitch, %rax
+		je	task_switch
+		cmpq	$__HYPERVISOR_stack_switch, %rax
+		jne	not_here
+		movq	%rsi, DATA(LG_D_KERNEL_SP)
+		jmp	call_done
+	task_switch:
+		movq	%cr0, %rax
+		andl	$X86_CR0_TS, %eax
+		orq	%rdi, %rax
+		jnz	not_here
+		jmp	call_done
+	set_base:
+		movq	%rsi, %rdx
+		shlq	$16, %rdx
+		sarq	$16, %rdx
+		cmpq	%rsi, %rdx
+		jne	not_here
+		shrq	$32, %rdx
+		movl	%esi, %eax
+		/* name the base's register */
+			movl	$MSR_FS_BASE, %ecx
+			cmpq	$SEGBASE_GS_USER, %rdi
+			jb	1f
+			movl	$MSR_KERNEL_GS_BASE, %ecx
+			je	1f
+			movl	$MSR_GS_BASE, %ecx
+			cmpq	$SEGBASE_GS_KERNEL, %rdi
+			jne	not_here
+		1:
+		wrmsr
+	/* go on to the next call */
+	call_done:
+		cmpl	$0, DATA(LG_D_CALLS)
+		je	called
+		movq	DATA(LG_D_CURSOR), %rdx
+		movq	$0, 8(%rdx)
+		addq	$64, DATA(LG_D_CURSOR)
+		decl	DATA(LG_D_CALLS)
+		jnz	next_call
+		jmp	called
+road_touched:
+	/* end on the road */
+	bounced:
+		swapgs
+		movb	$0, DATA(LG_D_USER)
+		testb	$LG_ENTRY_MASK, LG_ENTRY_FLAGS(%rsi)
+		setnz	LG_I_MASK(%rdx)
+		movq	(%rsi), %rax
+		movq	%rax, DATA(LG_D_RIP)
+		movq	$LG_USER_CS, DATA(LG_D_CS)
+		andq	$~ENTRY_CLEARS, DATA(LG_D_RFLAGS)
+		movq	%rdi, DATA(LG_D_RSP)
+		movq	$LG_USER_SS, DATA(LG_D_SS)
+		jmp	on_road
+	returned:
+		movq	%rdi, DATA(LG_D_RSP)
+		movq	%rax, (%rsp)
+		testl	$X86_EFLAGS_IF, %ecx
+		setz	LG_I_MASK(%rsi)
+		notl	%edx
+		testb	$3, %dl
+		jnz	on_road			/* stays in the kernel */
+		movb	$1, DATA(LG_D_USER)
+		swapgs
+		/* take the program's root */
+			cmpw	$0, DATA(LG_D_VERW)
+			je	1f
+			verw	DATA(LG_D_VERW)
+		1:	movq	DATA(LG_D_USER_ROOT), %rax
+			movq	%rax, %cr3
+			movq	DATA(LG_D_KEEP), %rax
+			orq	%rax, DATA(LG_D_USER_ROOT)
+		jmp	on_road
+	called:
+		movq	$0, (%rsp)
+	on_road:
+		.irp	reg, rax, rcx, rdx, rsi, rdi
+		popq	%\reg
+		.endr
+		addq	$16, %rsp
+		jmp	road_end
+turn:
+	movq	$LG_TRAP_NONE, DATA(LG_D_TRAP)
+	leaq	DATA(LG_D_TRAP), %rsp
+	jmp	off_road
 /* enter the guest */
 /* We come here by a far return, on the host's page tables. */
 enter:
@@ -288,6 +532,10 @@ enter_window:
 		popq	%\reg
 		.endr
 		addq	$16, %rsp
+	/* look for an NMI once more */
+	road_end:
+		cmpw	$0, DATA(LG_D_NMI)	/* and LG_D_MCE behind it */
+		jne	turn
 to_guest:
 	iretq
 	.org	lg_switcher + LG_TEXT_PAGES * 4096

@@ -39,4 +39,18 @@
 #define LG_H_RSP	0
 #define LG_H_GS_BASE	8
 
+/* Entries of the straight road: 32 exceptions and two system calls. */
+#define LG_ROAD_ENTRIES	34
+#define LG_ROAD_LOWEST	0xffff880000000000	/* LG_SLOT_END */
+
+#include <asm/processor-flags.h>
+
+/* flags a guest may have */
+#define USER_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \
+			 X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_TF | \
+			 X86_EFLAGS_DF | X86_EFLAGS_OF | X86_EFLAGS_NT | \
+			 X86_EFLAGS_RF | X86_EFLAGS_AC | X86_EFLAGS_ID)
+#define ENTRY_CLEARS	(X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_NT | \
+			 X86_EFLAGS_RF | X86_EFLAGS_AC)
+
 #endif

@@ -2,14 +2,6 @@
 /* What an exit means: mended, stood in for, or told the guest. */
 #include "lg.h"
 
-/* flags a guest may have */
-#define USER_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \
-			 X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_TF | \
-			 X86_EFLAGS_DF | X86_EFLAGS_OF | X86_EFLAGS_NT | \
-			 X86_EFLAGS_RF | X86_EFLAGS_AC | X86_EFLAGS_ID)
-#define ENTRY_CLEARS	(X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_NT | \
-			 X86_EFLAGS_RF | X86_EFLAGS_AC)
-
 /* change between the guest's modes */
 void lg_set_mode(struct lg_vcpu *v, bool user)
 {

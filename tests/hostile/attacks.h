@@ -1417,3 +1417,125 @@ static void sleep_for_ever(void)
 	for (;;)
 		hypercall(SCHED_OP, 1, 0, 0, 0);
 }
+
+/* ---- what the switcher reads and writes without the host ---- */
+
+static u64 edge(void) { return (u64)scratch[2]; }
+
+/* Of the two pages at the edge, let the shadow have none, one, or both. */
+static void forget(int keep)
+{
+	flush();
+	if (keep & 1)
+		scratch[1][511] = scratch[1][511];
+	if (keep & 2)
+		scratch[2][0] = scratch[2][0];
+}
+
+static void hide(const volatile void *p, u64 flags)
+{
+	map(p, mfn(p) * PAGE_SIZE | flags);
+}
+
+static void iret_at(u64 rip_word, struct regs *r)
+{
+	struct regs *at = (struct regs *)(rip_word - 16 * 8);
+
+	r->error = 0;
+	*at = *r;
+	resume(at);
+}
+
+/* Frames across two pages, of which the shadow lacks one: nothing is lost. */
+static void road_frames(void)
+{
+	struct regs r = user_regs();
+	int keep;
+	u64 k;
+
+	PUT("\x0f\x05");
+	for (keep = 0; keep < 4; keep++)
+		for (k = 0; k <= 64; k++) {
+			set_stack(edge() + k);
+			forget(keep);
+			if (call_user(&r) != SYSCALLED || last.rip != UCODE + 2 ||
+			    last.cs != FLAT_CS || last.ss != FLAT_SS ||
+			    last.rsp != r.rsp)
+				wrong("a frame across pages", k);
+		}
+	set_stack((u64)stack + sizeof(stack));
+	for (k = 0; k <= 72; k += 8) {
+		flush();
+		if (TRY(iret_at(edge() - k + 16, &r)) != SYSCALLED ||
+		    last.rip != UCODE + 2 || last.rsp != r.rsp)
+			wrong("an iret across pages", k);
+	}
+	check_alive();
+}
+
+/* Half of the stack is missing (n odd) or read-only. */
+static void road_half_stack(void)
+{
+	struct regs r = user_regs();
+
+	PUT("\x0f\x05");
+	set_stack(edge() + n / 4 * 16 + 16);
+	hide(scratch[1 + n / 2 % 2], n & 1 ? 0 : PRESENT | ACCESSED);
+	run_user(&r);
+}
+
+static void road_half_iret(void)
+{
+	struct regs r = user_regs();
+	u64 k = edge() - 8 * n;
+	struct regs *at = (struct regs *)(k - 16 * 8);
+
+	*at = r;
+	at->error = 0;
+	hide(scratch[2], 0);
+	TRY(resume(at));
+}
+
+/* Lists of calls at the edge of everything. */
+static void road_calls(void)
+{
+	static const u64 counts[] = { 0, 1, 2, 32, 33, 256, 1UL << 32, ~0UL };
+	struct call { u64 op; long result; u64 args[6]; } *c;
+	u64 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		for (k = 0; k < ARRAY_SIZE(counts); k++)
+			hypercall(MULTICALL, bad[i], counts[k], 0, 0);
+	arm();			/* zeros are set_trap_table(NULL) */
+	for (k = 0; k < 3 * sizeof(*c); k += 8) {
+		c = (struct call *)(edge() - k);
+		c[0] = (struct call){ SET_SEGMENT_BASE, -1, { 1, bad[k / 8] } };
+		c[1] = (struct call){ 5, -1, { 0 } };
+		c[2] = (struct call){ STACK_SWITCH, -1, { FLAT_SS,
+					(u64)stack + sizeof(stack) } };
+		forget(k / 8 % 4);
+		if (hypercall(MULTICALL, (u64)c, 3, 0, 0) || c[1].result ||
+		    c[2].result || !c[0].result !=
+		    ((u64)((long)(bad[k / 8] << 16) >> 16) == bad[k / 8]))
+			wrong("a multicall across pages", k);
+		/* The second page cannot be written, then not be read. */
+		c[0].op = c[1].op = c[2].op = 5;
+		c[0].args[0] = c[2].args[0] = 0;
+		hide(scratch[2], PRESENT | ACCESSED);
+		if (k < 2 * sizeof(*c) + 16 &&
+		    hypercall(MULTICALL, (u64)c, 3, 0, 0) != -14)
+			wrong("a result was written to a read-only page", k);
+		hide(scratch[2], 0);
+		if (hypercall(MULTICALL, (u64)c, 3, 0, 0) != -14)
+			wrong("a list was read from no page", k);
+		hide(scratch[2], PRESENT | WRITE | USER | ACCESSED | DIRTY);
+	}
+	c[0] = (struct call){ 5, -1, { 1 } };
+	c[1] = (struct call){ 99, 0, { 0 } };
+	if (hypercall(MULTICALL, (u64)c, 2, 0, 0) || c[0].result ||
+	    c[1].result != -38)
+		wrong("an unknown call in a list", c[1].result);
+	if (TRY(asm volatile("fnop")) != 7 || TRY(asm volatile("fnop")) != NOTHING)
+		wrong("TS", last_vector);
+	check_alive();
+}

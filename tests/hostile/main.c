@@ -391,6 +391,7 @@ static const struct { const char *name; void (*run)(void); } attacks[] = {
 	A(page_end), A(random_user), A(random_kernel), A(debugreg), A(mov_ss),
 	A(single_step), A(flags), A(compat), A(fpu), A(spin_masked), A(spin_user),
 	A(trap_storm), A(sleep_for_ever),
+	A(road_frames), A(road_half_stack), A(road_half_iret), A(road_calls),
 	A(dev_ports), A(dev_absent), A(dev_config_space), A(dev_pci_cfg),
 	A(dev_loop), A(dev_wild), A(dev_heads), A(dev_order), A(dev_leap),
 	A(dev_indirect), A(dev_not_agreed), A(dev_ring_address),
@@ -402,6 +403,7 @@ static const struct { const char *name; void (*run)(void); } attacks[] = {
 int main(void)
 {
 	struct { u32 virq, vcpu, port; } bind = { 0, 0, 0 };
+	struct { u64 mfn; u32 offset, pad; } info = { 0, 0, 0 };
 	const char *s = option("attack");
 	u64 i;
 
@@ -412,6 +414,10 @@ int main(void)
 	seed = number("seed") * 0x9e3779b97f4a7c15UL + 1;
 	rounds = number("rounds");
 	shared = map_shared_info();
+	/* Where it is already: the straight road needs it registered. */
+	info.mfn = start_info->shared_info / PAGE_SIZE;
+	hypercall(VCPU_OP, 10, 0, (u64)&info, 0);
+	shared->vcpu[0].upcall_pending = 0;
 	arm();
 	build_user();
 	hypercall(EVENT_CHANNEL_OP, 1, (u64)&bind, 0, 0);

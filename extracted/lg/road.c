@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The straight road (switcher.S): what it is told, what it has changed. */
+#include "lg.h"
+#include "host.h"
+
+static_assert(LG_ROAD_LOWEST == LG_SLOT_END);
+
+/* choose the entry points of the road */
+void lg_road_entries(struct lg_vcpu *v)
+{
+	static const u8 vectors[] = { X86_TRAP_DE, X86_TRAP_BP, X86_TRAP_OF,
+				      X86_TRAP_BR, X86_TRAP_MF, X86_TRAP_XF };
+	struct lg_entry *e = v->d->entries;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vectors); i++) {
+		u8 n = vectors[i];
+
+		e[n] = v->traps[n];
+		if ((n == X86_TRAP_BP || n == X86_TRAP_OF) &&
+		    (e[n].flags & 3) != 3)
+			e[n].address = 0;
+	}
+	e[32] = v->callbacks[CALLBACKTYPE_syscall];
+	e[33] = v->callbacks[CALLBACKTYPE_syscall32];
+}
+
+/* show the road the vcpu info */
+int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset)
+{
+	int err = lg_map(v->vm, v->vm->kernel_pdpt, LG_ROAD_INFO,
+			 lg_page(v->vm, gfn), LG_RW);
+
+	v->d->info = err ? 0 : LG_ROAD_INFO + offset;
+	return err;
+}
+
+/* go in and out by the road */
+void lg_road_in(struct lg_vcpu *v)
+{
+	struct lg_data *d = v->d;
+
+	d->user = v->user;
+	d->kernel_sp = v->kernel_sp;
+	d->road = d->info && !(d->dr7 & 0xff);
+	d->verw = host_clears_buffers() ? LG_USER_SS : 0;
+	d->keep = d->host_cr4 & X86_CR4_PCIDE ? X86_CR3_PCID_NOFLUSH : 0;
+	d->kernel_root = v->kernel_pa | (v->user ? 0 : d->keep);
+	d->user_root = v->user_pa | (v->user ? d->keep : 0);
+}
+
+void lg_road_out(struct lg_vcpu *v)
+{
+	v->user = v->d->user;
+	v->kernel_sp = v->d->kernel_sp;
+	rdmsrl(MSR_KERNEL_GS_BASE, v->d->kgs_base);
+}
