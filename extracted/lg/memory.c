@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory: frames of the launcher, and reading what a guest points at. */
-#include <linux/bitmap.h>
+#include <linux/uaccess.h>
 #include "lg.h"
 
 /* begin and end the list of frames */
@@ -31,12 +31,15 @@ void lg_memory_free(struct lg_vm *vm)
 
 /* find the page behind a guest frame */
 /* The caller is in the launcher's address space and holds v->lock. */
-struct page *lg_page(struct lg_vm *vm, u64 gfn)
+static struct page *pin(struct lg_vm *vm, u64 gfn)
 {
 	struct page *page;
 
 	if (gfn > vm->frames)
 		return NULL;
+	/* take back what is only followed */
+	if (test_bit(gfn, vm->followed))
+		lg_unfollow(vm, gfn);
 	if (vm->pages[gfn])
 		return vm->pages[gfn];
 	if (pin_user_pages_fast(vm->base + (gfn << PAGE_SHIFT), 1,
@@ -51,12 +54,27 @@ struct page *lg_page(struct lg_vm *vm, u64 gfn)
 
 void *lg_frame(struct lg_vm *vm, u64 gfn)
 {
-	struct page *page = lg_page(vm, gfn);
+	struct page *page = pin(vm, gfn);
 
 	return page ? page_address(page) : NULL;
 }
 
+struct page *lg_page(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
+{
+	/* follow the page instead */
+	if (gfn <= v->vm->frames)
+		return lg_follow(v->vm, gfn, write, writable);
+	return pin(v->vm, gfn);
+}
+
 /* copy by guest-virtual address */
+void __user *lg_user(struct lg_vm *vm, u64 gfn)
+{
+	if (gfn > vm->frames)
+		return NULL;
+	return (void __user *)(vm->base + (gfn << PAGE_SHIFT));
+}
+
 static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 {
 	u32 access = (write ? X86_PF_WRITE : 0) | (v->user ? X86_PF_USER : 0);
@@ -66,17 +84,14 @@ static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 		size_t off = offset_in_page(va);
 		size_t n = min_t(size_t, len, PAGE_SIZE - off);
 		struct lg_walk w;
-		u8 *p;
+		u8 __user *p;
 
 		if (lg_walk(v, va, access, &w))
 			return -EFAULT;
-		p = lg_frame(v->vm, w.gfn);
-		if (!p)
+		p = lg_user(v->vm, w.gfn);
+		if (write ? copy_to_user(p + off, buf, n) :
+			    copy_from_user(buf, p + off, n))
 			return -EFAULT;
-		if (write)
-			memcpy(p + off, buf, n);
-		else
-			memcpy(buf, p + off, n);
 		va += n;
 		buf += n;
 		len -= n;
