@@ -17,6 +17,8 @@
  *		a child that it makes is held until our standard input ends.
  *	lgtest advise PID START LENGTH ADVICE
  *		process_madvise.
+ *	lgtest migrate PID FROM TO
+ *		migrate_pages, from nodes to nodes (masks).
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
@@ -378,8 +380,18 @@ static int advise(char **argv)
 	return n < 0;
 }
 
+static int migrate(char **argv)
+{
+	unsigned long from = atoi(argv[3]), to = atoi(argv[4]);
+
+	TRY(syscall(SYS_migrate_pages, atoi(argv[2]), 8, &from, &to));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 5 && !strcmp(argv[1], "migrate"))
+		return migrate(argv);
 	if (argc >= 4 && !strcmp(argv[1], "call"))
 		return call(argc, argv);
 	if (argc == 6 && !strcmp(argv[1], "advise"))
