@@ -76,7 +76,7 @@ enum lg_reason {
  * LG_RUN: run a vCPU until it needs the launcher.  Returns 0 with the
  * structure filled in, or EINTR (a signal, or work of the kernel's own:
  * call again), EPERM (not created, or by another address space), EBUSY (it
- * runs in another thread), ESRCH (the guest is dead), EFAULT, ENOMEM.
+ * runs in another thread), ESRCH (the guest is dead), EFAULT.
  */
 struct lg_run {
 	__u32 vcpu;		/* 0: there is one */

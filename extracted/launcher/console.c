@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <sys/uio.h>
 #include <termios.h>
 /* further headers of the console */
 #include <sys/un.h>
@@ -279,20 +280,14 @@ bool console_work(const struct pollfd p[3])
 
 void console_text(const char *text, size_t n)
 {
-	if (n > sizeof(((struct lg_run *)0)->message))
-		n = sizeof(((struct lg_run *)0)->message);
-	while (n && listening()) {
-		ssize_t done = write(con.out, text, n);
+	struct iovec v[] = {
+		{ (void *)text, n },
+		{ "\r", con.raw && n && text[n - 1] == '\n' },
+	};
 
-		if (done < 0 && errno != EINTR)
-			return;
-		if (done < 0)
-			continue;
-		text += done;
-		n -= done;
-		if (con.raw && text[-1] == '\n' && write(con.out, "\r", 1) < 0)
-			return;
-	}
+	if (n <= sizeof(((struct lg_run *)0)->message) && listening() &&
+	    writev(con.out, v, 2) < 0)
+		return;			/* it is lost */
 }
 
 void console_flush(void)

@@ -41,7 +41,7 @@ struct device_ops {
 	uint64_t features;		/* beside those of every device */
 	/* All are called with devices_lock held. */
 	void (*kick)(struct device *d, int queue);
-	void (*reset)(struct device *d);	/* leaves no chain in flight */
+	void (*reset)(struct device *d);	/* optional: end what runs */
 	void (*ready)(struct device *d);	/* optional: DRIVER_OK is set */
 };
 

@@ -246,10 +246,18 @@ static void forward(struct vdeslirp *s, const char *text)
 	    from - 1 >= 65535 || to - 1 >= 65535)
 		die(BAD_USAGE, "--net forward=%s: write PROTOCOL:ADDRESS:PORT-PORT, "
 		    "such as tcp:127.0.0.1:2222-22", text);
-	if (vdeslirp_add_fwd(s, *protocol == 'u', host, from, guest, to))
-		die(NO_RESOURCE, "--net forward=%s: cannot listen on port %u "
-		    "of %s: take another, from 1024 on, or end the program "
-		    "that `ss -lntup` shows", text, from, address);
+	/* see whether the port is free */
+	struct sockaddr_in at = { AF_INET, htons(from), host };
+	int fd = socket(AF_INET, *protocol == 'u' ? SOCK_DGRAM : SOCK_STREAM, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int) { 1 }, sizeof(int));
+	if (bind(fd, (void *)&at, sizeof(at)) < 0 ||
+	    (*protocol == 't' && listen(fd, 1) < 0))
+		die(NO_RESOURCE, "--net forward=%s: cannot listen on port %u of %s "
+		    "(%m): take another, from 1024 on, or end the program that "
+		    "`ss -lntup` shows", text, from, address);
+	close(fd);
+	vdeslirp_add_fwd(s, *protocol == 'u', host, from, guest, to);
 }
 
 /* make a network device */

@@ -106,7 +106,8 @@ static void device_init(struct device *d)
 
 static void device_reset(struct device *d)
 {
-	d->ops->reset(d);
+	if (d->ops->reset)
+		d->ops->reset(d);
 	device_init(d);
 	device_irq(d, 0);
 }
@@ -290,9 +291,7 @@ static void window(struct function *f, bool write, uint32_t *value)
 static void config_write(struct function *f, unsigned int at,
 			 unsigned int size, uint32_t value)
 {
-	if (at == WINDOW(pci_cfg_data))
-		window(f, true, &value);
-	else if (at == PCI_COMMAND)
+	if (at == PCI_COMMAND)
 		put(f->space, at, value & 0x407, 2);
 	else if (at == PCI_BASE_ADDRESS_0 && size == 4)
 		f->sizing = value == ~0U;
@@ -304,17 +303,15 @@ static void config_write(struct function *f, unsigned int at,
 static void config(struct function *f, unsigned int at, unsigned int size,
 		   bool write, uint32_t *value)
 {
-	if (write) {
-		if (f->d)
-			config_write(f, at, size, *value);
-		return;
-	}
-	*value = 0;
+	if (!write)
+		*value = 0;
 	if (f->d && at == WINDOW(pci_cfg_data))
-		window(f, false, value);
-	else if (f->sizing && at == PCI_BASE_ADDRESS_0)
+		window(f, write, value);
+	else if (f->d && write)
+		config_write(f, at, size, *value);
+	else if (!write && f->sizing && at == PCI_BASE_ADDRESS_0)
 		*value = 0xffffff01;
-	else
+	else if (!write)
 		memcpy(value, f->space + at, size);
 }
 

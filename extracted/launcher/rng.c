@@ -25,15 +25,11 @@ static void kick(struct device *d, int queue)
 }
 
 /* add an entropy device */
-static void reset(struct device *d)
-{
-}
-
 void rng_add(struct guest *g)
 {
 	static const struct device_ops ops = {
 		.name = "rng", .type = VIRTIO_ID_RNG, .queues = 1,
-		.kick = kick, .reset = reset,
+		.kick = kick,
 	};
 
 	device_add(g, &ops, NULL);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <ftw.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <linux/virtio_ids.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -99,18 +97,20 @@ static bool keep_capabilities(void)
 	return true;
 }
 
-static bool keep_groups(void)
-{
-	struct sock_filter f[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setgroups, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog p = { 4, f };
+asm(".pushsection .rodata\n"
+    "preload_begin: .incbin \"preload.so\"\n"
+    "preload_end: .popsection");
+extern const char preload_begin[], preload_end[];
 
-	return !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p);
+static bool preload(void)
+{
+	size_t size = preload_end - preload_begin;
+	int fd = memfd_create("preload", 0);
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return write(fd, preload_begin, size) == size &&
+		!setenv("LD_PRELOAD", path, 1);
 }
 
 static bool make_read_only(const char *dir);
@@ -122,7 +122,7 @@ static int enter(const void *arg)
 	gid_t gid = getegid();
 
 	if (unshare(CLONE_NEWNS | (uid ? CLONE_NEWUSER : 0)) < 0 ||
-	    (uid && (!map_ids(s, uid, gid) || !keep_groups())) ||
+	    (uid && (!map_ids(s, uid, gid) || !preload())) ||
 	    (uid && s->keep_ids && !keep_capabilities()) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    (s->read_only && !make_read_only(s->dir)) ||

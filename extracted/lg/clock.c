@@ -1,35 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest time: pvclock over the TSC, wall clock, one timer a vCPU. */
-#include <linux/ktime.h>
+#include <linux/clocksource.h>
 #include <asm/pvclock.h>
 #include <asm/tsc.h>
 #include "lg.h"
 
-/* compute shift and factor */
-/* ns = (tsc << shift) * mul >> 32 (pvclock-abi.h); it is constant. */
-static void scale(u32 *mul, s8 *shift)
-{
-	u64 hz = (u64)tsc_khz * 1000, ns = NSEC_PER_SEC;
-
-	*shift = 0;
-	while (hz > 2 * ns) {
-		hz >>= 1;
-		--*shift;
-	}
-	while (hz <= ns) {
-		hz <<= 1;
-		++*shift;
-	}
-	*mul = div64_u64(ns << 32, hz);
-}
-
 /* fill a clock record */
+/* ns = (tsc << shift) * mul >> 32 (pvclock-abi.h); it is constant. */
 void lg_clock_fill(struct lg_vm *vm, struct pvclock_vcpu_time_info *t)
 {
+	u32 shift;
+
 	memset(t, 0, sizeof(*t));
 	t->version = 2;
 	t->tsc_timestamp = vm->tsc_start;
-	scale(&t->tsc_to_system_mul, &t->tsc_shift);
+	clocks_calc_mult_shift(&t->tsc_to_system_mul, &shift, tsc_khz,
+			       NSEC_PER_MSEC, 0);
+	t->tsc_shift = 32 - shift;
 	t->flags = PVCLOCK_TSC_STABLE_BIT;
 }
 

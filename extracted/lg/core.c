@@ -172,31 +172,22 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 {
 	struct lg_vcpu *v = smp_load_acquire(&vm->vcpu);
-	struct lg_run *run;
 	long err;
 
 	if (!v || current->mm != vm->mm)
 		return -EPERM;
 	if (!mutex_trylock(&v->lock))
 		return -EBUSY;
-	err = -ESRCH;
-	if (v->dead)
-		goto out;
 	/* run with a fresh answer */
-	err = -ENOMEM;
-	run = kzalloc(sizeof(*run), GFP_KERNEL_ACCOUNT);
-	if (!run)
-		goto out;
+	memset(&v->run, 0, sizeof(v->run));
 	/* take what a device answered */
-	if (v->port_read && !get_user(run->value, &arg->value)) {
-		lg_set_rax(v->d, v->port_read, run->value);
+	if (v->port_read && !get_user(v->run.value, &arg->value)) {
+		lg_set_rax(v->d, v->port_read, v->run.value);
 		v->port_read = 0;
 	}
-	err = lg_run(v, run);
-	if (!err && copy_to_user(arg, run, sizeof(*run)))
+	err = v->dead ? -ESRCH : lg_run(v);
+	if (!err && copy_to_user(arg, &v->run, sizeof(v->run)))
 		err = -EFAULT;
-	kfree(run);
-out:
 	mutex_unlock(&v->lock);
 	return err;
 }
@@ -207,7 +198,6 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct lg_vm *vm = file->private_data;
 	void __user *p = (void __user *)arg;
 	struct lg_notify n;
-	struct lg_stats st;
 	long err;
 
 	switch (cmd) {
@@ -236,9 +226,7 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case LG_INFO:
 		return LG_API;
 	case LG_STATS:
-		st = vm->stats;
-		st.shadow_pages = vm->nr_shadows;
-		return copy_to_user(p, &st, sizeof(st)) ? -EFAULT : 0;
+		return copy_to_user(p, &vm->stats, sizeof(vm->stats)) ? -EFAULT : 0;
 	}
 	return -ENOTTY;
 }

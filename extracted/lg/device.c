@@ -37,7 +37,7 @@ static bool at_once(struct lg_vcpu *v, u16 port, bool out, u8 size)
 /* take an access to a device's port */
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 {
-	struct lg_run *run = v->run;
+	struct lg_run *run = &v->run;
 
 	if (port >> 13 != LG_BAR(0) >> 13 && port >> 3 != 0xcf8 >> 3)
 		return false;

@@ -357,12 +357,8 @@ bool lg_emulate(struct lg_vcpu *v)
 	u8 code[16] = {}, rex = 0;
 	bool small = false;
 	int i = 0, len = 1;
-	size_t n = min_t(size_t, 15, PAGE_SIZE - offset_in_page(d->rip));
 
-	if (lg_read(v, d->rip, code, n))
-		return false;
-	if (n < 15)
-		lg_read(v, d->rip + n, code + n, 15 - n);
+	lg_read(v, d->rip, code, 15);	/* zeros from where it fails */
 	while (i < 4 && (code[i] == 0x66 || code[i] == 0xf2 || code[i] == 0xf3))
 		small |= code[i++] == 0x66;
 	if ((code[i] & 0xf0) == 0x40)

@@ -83,7 +83,7 @@ static long memory_op(struct lg_vcpu *v, u64 cmd, u64 arg)
 /* take text for the console */
 static long console_io(struct lg_vcpu *v, struct call *c)
 {
-	struct lg_run *run = v->run;
+	struct lg_run *run = &v->run;
 	u64 n = min_t(u64, c->arg[1], sizeof(run->message));
 
 	if (c->arg[0] != 0)
@@ -110,8 +110,7 @@ static long set_trap_table(struct lg_vcpu *v, u64 table)
 			return -EFAULT;
 		if (!t.address)
 			break;
-		v->traps[t.vector].address = t.address;
-		v->traps[t.vector].flags = t.flags;
+		v->traps[t.vector] = (struct lg_entry) { t.address, t.flags };
 	}
 	return 0;
 }
@@ -311,20 +310,8 @@ static long sched_op(struct lg_vcpu *v, u64 cmd, u64 arg)
 			return -EFAULT;
 		if (reason > SHUTDOWN_watchdog)
 			return -EINVAL;
-		v->run->exit = LG_EXIT_SHUTDOWN;
-		v->run->reason = reason;
-		return 0;
-	}
-	return -ENOSYS;
-}
-
-/* answer calls about devices */
-static long physdev_op(u64 cmd)
-{
-	switch (cmd) {
-	case PHYSDEVOP_set_iopl:
-	case PHYSDEVOP_set_iobitmap:
-	case PHYSDEVOP_eoi:
+		v->run.exit = LG_EXIT_SHUTDOWN;
+		v->run.reason = reason;
 		return 0;
 	}
 	return -ENOSYS;
@@ -340,7 +327,7 @@ static long multicall(struct lg_vcpu *v, u64 list, u64 count)
 
 	if (count > MAX_CALLS)
 		return -E2BIG;
-	for (i = 0; i < count && v->run->exit == LG_EXIT_NONE; i++) {
+	for (i = 0; i < count && v->run.exit == LG_EXIT_NONE; i++) {
 		u64 at = list + i * sizeof(e);
 		struct call c;
 
@@ -428,7 +415,8 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 		/* answer about a device's interrupt */
 		if (a[0] == PHYSDEVOP_irq_status_query || a[0] == PHYSDEVOP_eoi)
 			return lg_pirq_op(v, a[0], a[1]);
-		return physdev_op(a[0]);
+		return a[0] == PHYSDEVOP_set_iopl || a[0] == PHYSDEVOP_set_iobitmap ?
+			0 : -ENOSYS;
 	}
 	return -ENOSYS;
 }

@@ -114,7 +114,7 @@ struct lg_vm {
 	u64 *kernel_pdpt, *user_pdpt;	/* and the guest's two modes */
 
 	struct list_head shadows;	/* free shadow pages */
-	unsigned int nr_shadows, max_shadows;
+	unsigned int max_shadows;
 
 	/* fields for events and time */
 	spinlock_t event_lock;		/* ports, vcpu_info pointers */
@@ -167,7 +167,7 @@ struct lg_vcpu {
 	bool timer_fired;
 	u8 port_read;			/* bytes that an IN waits for */
 
-	struct lg_run *run;		/* where this run's end is described */
+struct lg_run run;		/* how this run ends */
 };
 
 /* prototypes of the module */
@@ -179,7 +179,7 @@ void lg_slot_close(struct lg_vm *vm);
 int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c);
 void *lg_block_page(struct lg_vcpu *v, int n, u64 flags);
 void lg_vcpu_free(struct lg_vcpu *v);
-int lg_run(struct lg_vcpu *v, struct lg_run *run);
+int lg_run(struct lg_vcpu *v);
 void lg_kick(struct lg_vcpu *v);
 __printf(3, 4) void lg_kill(struct lg_vcpu *v, const char *section,
 			    const char *fmt, ...);

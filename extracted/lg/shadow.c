@@ -63,12 +63,12 @@ static u64 *shadow_alloc(struct lg_vm *vm)
 		return page_address(page);
 	}
 	/* allocate another within the bound */
-	if (vm->nr_shadows >= vm->max_shadows)
+	if (vm->stats.shadow_pages >= vm->max_shadows)
 		return NULL;
 	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
-	vm->nr_shadows++;
+	vm->stats.shadow_pages++;
 	return page_address(page);
 }
 

@@ -199,7 +199,7 @@ void lg_kick(struct lg_vcpu *v)
 /* kill a guest */
 void lg_kill(struct lg_vcpu *v, const char *section, const char *fmt, ...)
 {
-	struct lg_run *run = v->run;
+	struct lg_run *run = &v->run;
 	va_list args;
 
 	if (run->exit == LG_EXIT_DEAD)
@@ -215,7 +215,7 @@ void lg_kill(struct lg_vcpu *v, const char *section, const char *fmt, ...)
 /* report the registers */
 static void report_regs(struct lg_vcpu *v)
 {
-	struct lg_regs *r = &v->run->regs;
+	struct lg_regs *r = &v->run.regs;
 
 	memcpy(r, &v->d->regs, sizeof(v->d->regs));
 	r->cr2 = v->cr2;
@@ -254,7 +254,7 @@ static void world_switch(struct lg_vcpu *v)
 /* run until there is an exit */
 static int run_loop(struct lg_vcpu *v)
 {
-	struct lg_run *run = v->run;
+	struct lg_run *run = &v->run;
 
 	while (run->exit == LG_EXIT_NONE) {
 		/* see to the host and the timer */
@@ -309,11 +309,10 @@ static int run_loop(struct lg_vcpu *v)
 }
 
 /* run a vCPU */
-int lg_run(struct lg_vcpu *v, struct lg_run *run)
+int lg_run(struct lg_vcpu *v)
 {
 	int err;
 
-	v->run = run;
 	WRITE_ONCE(v->task, current);
 	fpu_swap_kvm_fpstate(&v->fpu, true);
 	err = run_loop(v);
@@ -321,6 +320,5 @@ int lg_run(struct lg_vcpu *v, struct lg_run *run)
 	WRITE_ONCE(v->task, NULL);
 	if (!err)
 		report_regs(v);
-	v->run = NULL;
 	return err;
 }
