@@ -14,7 +14,7 @@ void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf)
 	u64 **at = vm->leaves[gfn].at, frame;
 	int i;
 
-	if (at[0] == MANY)
+	if (at[0] == MANY || !test_bit(gfn, vm->followed))
 		return;
 	frame = __sme_set(page_to_phys(vm->pages[gfn]));
 	for (i = 0; i < LG_LEAVES; i++)
@@ -24,6 +24,26 @@ void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf)
 		at[i] = leaf;
 	else
 		at[0] = MANY;
+}
+
+/* give tables back */
+static void give_back(struct lg_vm *vm)
+{
+	unsigned long n = xchg(&vm->shrink, 0);
+	struct page *page, *next;
+	u64 gfn;
+
+	lg_drop_all(vm->vcpu);
+	/* What is remembered may name the tables that go now. */
+	for_each_set_bit(gfn, vm->followed, vm->frames + 1)
+		memset(&vm->leaves[gfn], 0, sizeof(vm->leaves[gfn]));
+	list_for_each_entry_safe(page, next, &vm->shadows, lru) {
+		if (!n--)
+			break;
+		list_del(&page->lru);
+		__free_page(page);
+		vm->stats.shadow_pages--;
+	}
 }
 
 /* forget what the host wants back */
@@ -59,9 +79,20 @@ void lg_forget(struct lg_vm *vm)
 		lg_unfollow(vm, gfn);
 		cond_resched();
 	}
+	if (READ_ONCE(vm->shrink))
+		give_back(vm);
 }
 
 /* call leaves back */
+static void request(struct lg_vm *vm, u64 from, u64 to)
+{
+	spin_lock(&vm->recall_lock);
+	vm->recall_from = min(vm->recall_from, from);
+	vm->recall_to = max(vm->recall_to, to);
+	WRITE_ONCE(vm->recall, true);
+	spin_unlock(&vm->recall_lock);
+}
+
 static void nothing(void *unused)
 {
 }
@@ -73,14 +104,10 @@ static bool recall(struct lg_vm *vm, u64 from, u64 to)
 
 	if (find_next_bit(vm->followed, to, from) >= to)
 		return false;
-	spin_lock(&vm->recall_lock);
-	vm->recall_from = min(vm->recall_from, from);
-	vm->recall_to = max(vm->recall_to, to);
-	WRITE_ONCE(vm->recall, true);
-	spin_unlock(&vm->recall_lock);
+	request(vm, from, to);
 	smp_mb();	/* pairs with smp_store_mb of in_guest */
 	cpu = v ? READ_ONCE(v->in_guest) : -1;
-	if (cpu >= 0)
+	if (cpu >= 0)		/* it answers when it has left */
 		smp_call_function_single(cpu, nothing, NULL, 1);
 	return true;
 }
@@ -151,6 +178,27 @@ static const struct mmu_notifier_ops follow_ops = {
 	.test_young = test_young,
 };
 
+/* hear of the host's need */
+static unsigned long count_tables(struct shrinker *s, struct shrink_control *c)
+{
+	struct lg_vm *vm = host_shrinker_data(s);
+
+	return READ_ONCE(vm->stats.shadow_pages) ?: SHRINK_EMPTY;
+}
+
+static unsigned long scan_tables(struct shrinker *s, struct shrink_control *c)
+{
+	struct lg_vm *vm = host_shrinker_data(s);
+	struct lg_vcpu *v = smp_load_acquire(&vm->vcpu);
+
+	if (!v || READ_ONCE(vm->shrink))
+		return SHRINK_STOP;
+	WRITE_ONCE(vm->shrink, c->nr_to_scan);
+	request(vm, vm->frames, 0);
+	lg_kick(v);
+	return c->nr_to_scan;
+}
+
 /* follow a page */
 static struct page *look_up(struct lg_vm *vm, u64 gfn, bool *write)
 {
@@ -204,6 +252,7 @@ struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable)
 /* begin and end following */
 static void free_maps(struct lg_vm *vm)
 {
+	host_shrinker_end(vm->shrinker);
 	kvfree(vm->followed);
 	kvfree(vm->read_only);
 	kvfree(vm->leaves);
@@ -224,7 +273,8 @@ int lg_follow_start(struct lg_vm *vm)
 				 GFP_KERNEL_ACCOUNT);
 	vm->leaves = kvcalloc(n, sizeof(*vm->leaves), GFP_KERNEL_ACCOUNT);
 	vm->notifier.ops = &follow_ops;
-	if (vm->followed && vm->read_only && vm->leaves)
+	vm->shrinker = host_shrinker_start(count_tables, scan_tables, vm);
+	if (vm->followed && vm->read_only && vm->leaves && vm->shrinker)
 		err = mmu_notifier_register(&vm->notifier, current->mm);
 	if (err)
 		free_maps(vm);

@@ -5,6 +5,9 @@
 
 #include <linux/version.h>
 #include <linux/eventfd.h>
+/* headers of the host */
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <asm/cpufeature.h>
 #include <asm/tlbflush.h>
 #include <asm/fpu/api.h>
@@ -35,5 +38,56 @@ static inline bool host_clears_buffers(void)
 #define HOST_CR4_OFF	(X86_CR4_PGE | X86_CR4_SMAP | X86_CR4_PKE | \
 			 X86_CR4_PCE | X86_CR4_TSD | BIT(23) /* CET */ | \
 			 BIT(27) /* LASS */ | BIT(28) /* LAM */)
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#define host_shrinker_data(s)	((s)->private_data)
+#define host_shrinker_end(s)	shrinker_free(s)
+#else
+struct host_shrinker {
+	struct shrinker s;
+	void *data;
+};
+#define host_shrinker_data(p) \
+	(container_of(p, struct host_shrinker, s)->data)
+
+static inline void host_shrinker_end(struct shrinker *s)
+{
+	if (!s)
+		return;
+	unregister_shrinker(s);
+	kfree(container_of(s, struct host_shrinker, s));
+}
+#endif
+
+typedef unsigned long host_shrink(struct shrinker *, struct shrink_control *);
+
+static inline struct shrinker *host_shrinker_start(host_shrink *count,
+						   host_shrink *scan, void *data)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	struct shrinker *s = shrinker_alloc(0, "lguest");
+
+	if (!s)
+		return NULL;
+	s->private_data = data;
+	s->count_objects = count;
+	s->scan_objects = scan;
+	shrinker_register(s);
+	return s;
+#else
+	struct host_shrinker *h = kzalloc(sizeof(*h), GFP_KERNEL);
+
+	if (!h)
+		return NULL;
+	h->data = data;
+	h->s.count_objects = count;
+	h->s.scan_objects = scan;
+	h->s.seeks = DEFAULT_SEEKS;
+	if (!register_shrinker(&h->s, "lguest"))
+		return &h->s;
+	kfree(h);
+	return NULL;
+#endif
+}
 
 #endif

@@ -105,7 +105,9 @@ struct lg_vm {
 	struct lg_leaves *leaves;	/* where a frame was entered */
 	spinlock_t recall_lock;
 	u64 recall_from, recall_to;	/* frames whose leaves must go */
-	bool recall;			/* there are such */
+	bool recall;			/* there are such, or tables */
+	struct shrinker *shrinker;
+	unsigned long shrink;		/* tables that the host wants back */
 
 	/* fields for the address slot and shadows */
 	unsigned int slot;		/* our GiB of PML4 slot 256 */

@@ -65,7 +65,9 @@ static u64 *shadow_alloc(struct lg_vm *vm)
 	/* allocate another within the bound */
 	if (vm->stats.shadow_pages >= vm->max_shadows)
 		return NULL;
-	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO |
+			  (vm->stats.shadow_pages < 16 ? 0 :
+			   __GFP_NORETRY | __GFP_NOWARN));
 	if (!page)
 		return NULL;
 	vm->stats.shadow_pages++;

@@ -252,6 +252,14 @@ static void world_switch(struct lg_vcpu *v)
 }
 
 /* run until there is an exit */
+static bool must_wake(struct lg_vcpu *v)
+{
+	/* wake for the host */
+	if (READ_ONCE(v->vm->recall))
+		return true;
+	return lg_event_pending(v) || READ_ONCE(v->timer_fired);
+}
+
 static int run_loop(struct lg_vcpu *v)
 {
 	struct lg_run *run = &v->run;
@@ -271,9 +279,7 @@ static int run_loop(struct lg_vcpu *v)
 			lg_forget(v->vm);
 		/* sleep while the guest is halted */
 		if (v->halted) {
-			if (wait_event_interruptible(v->wait,
-					lg_event_pending(v) ||
-					READ_ONCE(v->timer_fired)))
+			if (wait_event_interruptible(v->wait, must_wake(v)))
 				return -EINTR;
 			if (lg_event_pending(v))
 				v->halted = false;
