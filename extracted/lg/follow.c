@@ -160,22 +160,11 @@ static int clear_young(struct mmu_notifier *n, struct mm_struct *mm,
 	return concerns(vm, start, end, &from, &to) && recall(vm, from, to);
 }
 
-static int test_young(struct mmu_notifier *n, struct mm_struct *mm,
-		      unsigned long at)
-{
-	struct lg_vm *vm = container_of(n, struct lg_vm, notifier);
-	u64 from, to;
-
-	return concerns(vm, at, at + 1, &from, &to) &&
-		test_bit(from, vm->followed);
-}
-
 static const struct mmu_notifier_ops follow_ops = {
 	.invalidate_range_start = change_begins,
 	.invalidate_range_end = change_ends,
 	.clear_flush_young = clear_young,
 	.clear_young = clear_young,
-	.test_young = test_young,
 };
 
 /* hear of the host's need */
@@ -252,7 +241,7 @@ struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable)
 /* begin and end following */
 static void free_maps(struct lg_vm *vm)
 {
-	host_shrinker_end(vm->shrinker);
+	shrinker_free(vm->shrinker);
 	kvfree(vm->followed);
 	kvfree(vm->read_only);
 	kvfree(vm->leaves);
@@ -273,12 +262,18 @@ int lg_follow_start(struct lg_vm *vm)
 				 GFP_KERNEL_ACCOUNT);
 	vm->leaves = kvcalloc(n, sizeof(*vm->leaves), GFP_KERNEL_ACCOUNT);
 	vm->notifier.ops = &follow_ops;
-	vm->shrinker = host_shrinker_start(count_tables, scan_tables, vm);
+	vm->shrinker = shrinker_alloc(0, "lguest");
 	if (vm->followed && vm->read_only && vm->leaves && vm->shrinker)
 		err = mmu_notifier_register(&vm->notifier, current->mm);
-	if (err)
+	if (err) {
 		free_maps(vm);
-	return err;
+		return err;
+	}
+	host_shrinker_data(vm->shrinker) = vm;
+	vm->shrinker->count_objects = count_tables;
+	vm->shrinker->scan_objects = scan_tables;
+	shrinker_register(vm->shrinker);
+	return 0;
 }
 
 /* Before anything else of the guest ends: no callback runs after it. */

@@ -41,7 +41,6 @@ static inline bool host_clears_buffers(void)
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
 #define host_shrinker_data(s)	((s)->private_data)
-#define host_shrinker_end(s)	shrinker_free(s)
 #else
 struct host_shrinker {
 	struct shrinker s;
@@ -50,44 +49,27 @@ struct host_shrinker {
 #define host_shrinker_data(p) \
 	(container_of(p, struct host_shrinker, s)->data)
 
-static inline void host_shrinker_end(struct shrinker *s)
+static inline struct shrinker *shrinker_alloc(unsigned int flags, char *name)
+{
+	struct host_shrinker *h = kzalloc(sizeof(*h), GFP_KERNEL);
+
+	return h ? &h->s : NULL;
+}
+
+static inline void shrinker_register(struct shrinker *s)
+{
+	s->seeks = DEFAULT_SEEKS;
+	if (register_shrinker(s, "lguest"))
+		pr_warn("lguest: no shrinker for want of memory\n");
+}
+
+static inline void shrinker_free(struct shrinker *s)
 {
 	if (!s)
 		return;
-	unregister_shrinker(s);
+	unregister_shrinker(s);		/* nothing, if it is not registered */
 	kfree(container_of(s, struct host_shrinker, s));
 }
 #endif
-
-typedef unsigned long host_shrink(struct shrinker *, struct shrink_control *);
-
-static inline struct shrinker *host_shrinker_start(host_shrink *count,
-						   host_shrink *scan, void *data)
-{
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
-	struct shrinker *s = shrinker_alloc(0, "lguest");
-
-	if (!s)
-		return NULL;
-	s->private_data = data;
-	s->count_objects = count;
-	s->scan_objects = scan;
-	shrinker_register(s);
-	return s;
-#else
-	struct host_shrinker *h = kzalloc(sizeof(*h), GFP_KERNEL);
-
-	if (!h)
-		return NULL;
-	h->data = data;
-	h->s.count_objects = count;
-	h->s.scan_objects = scan;
-	h->s.seeks = DEFAULT_SEEKS;
-	if (!register_shrinker(&h->s, "lguest"))
-		return &h->s;
-	kfree(h);
-	return NULL;
-#endif
-}
 
 #endif

@@ -191,7 +191,7 @@ int lg_memory_init(struct lg_vm *vm);
 void lg_memory_free(struct lg_vm *vm);
 void __user *lg_user(struct lg_vm *vm, u64 gfn);
 void *lg_frame(struct lg_vm *vm, u64 gfn);
-struct page *lg_page(struct lg_vcpu *v, u64 gfn, bool write, bool *writable);
+struct page *lg_page(struct lg_vm *vm, u64 gfn);
 int lg_read(struct lg_vcpu *v, u64 va, void *to, size_t len);
 int lg_write(struct lg_vcpu *v, u64 va, const void *from, size_t len);
 static inline bool lg_ours(u64 va)

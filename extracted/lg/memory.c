@@ -31,7 +31,7 @@ void lg_memory_free(struct lg_vm *vm)
 
 /* find the page behind a guest frame */
 /* The caller is in the launcher's address space and holds v->lock. */
-static struct page *pin(struct lg_vm *vm, u64 gfn)
+struct page *lg_page(struct lg_vm *vm, u64 gfn)
 {
 	struct page *page;
 
@@ -54,17 +54,9 @@ static struct page *pin(struct lg_vm *vm, u64 gfn)
 
 void *lg_frame(struct lg_vm *vm, u64 gfn)
 {
-	struct page *page = pin(vm, gfn);
+	struct page *page = lg_page(vm, gfn);
 
 	return page ? page_address(page) : NULL;
-}
-
-struct page *lg_page(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
-{
-	/* follow the page instead */
-	if (gfn <= v->vm->frames)
-		return lg_follow(v->vm, gfn, write, writable);
-	return pin(v->vm, gfn);
 }
 
 /* copy by guest-virtual address */

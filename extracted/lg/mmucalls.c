@@ -42,24 +42,11 @@ static long write_entry(struct lg_vcpu *v, const union request *r)
 }
 
 /* do one extended operation */
-static long copy_frame(u8 __user *to, const u8 __user *from)
-{
-	u8 piece[256];
-	int i;
-
-	for (i = 0; i < PAGE_SIZE; i += sizeof(piece))
-		if (!from || copy_from_user(piece, from + i, sizeof(piece)) ||
-		    copy_to_user(to + i, piece, sizeof(piece)))
-			return -EFAULT;
-	return 0;
-}
-
 static long mmuext(struct lg_vcpu *v, const union request *r)
 {
 	const struct mmuext_op *op = &r->ext;
 	struct lg_vm *vm = v->vm;
 	u64 gfn = op->arg1.mfn;
-	void __user *frame;
 
 	switch (op->cmd) {
 	/* flush what the guest names */
@@ -79,8 +66,7 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 		return lg_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
 	}
 	/* All others name a frame of the guest. */
-	frame = lg_user(vm, gfn);
-	if (!frame)
+	if (gfn > vm->frames)
 		return -EINVAL;
 	switch (op->cmd) {
 	/* remember which frames are tables */
@@ -99,11 +85,6 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 		v->user_cr3 = gfn;
 		lg_drop_user(v);
 		return 0;
-	/* clear or copy a frame */
-	case MMUEXT_CLEAR_PAGE:
-		return clear_user(frame, PAGE_SIZE) ? -EFAULT : 0;
-	case MMUEXT_COPY_PAGE:
-		return copy_frame(frame, lg_user(vm, op->arg2.src_mfn));
 	}
 	return -ENOSYS;
 }

@@ -45,10 +45,10 @@ int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries)
 	if (!frame)
 		return -EINVAL;
 	v->gdt_frame = gfn;
-	for (i = 0; i < 512; i++) {
+	for (i = 0; i < 512; i++, desc = 0) {
 		if (i < entries && get_user(desc, &frame[i]))
 			return -EFAULT;
-		put(v->gdt, i, i < entries ? desc : 0);
+		put(v->gdt, i, desc);
 	}
 	return 0;
 }

@@ -65,9 +65,10 @@ static u64 *shadow_alloc(struct lg_vm *vm)
 	/* allocate another within the bound */
 	if (vm->stats.shadow_pages >= vm->max_shadows)
 		return NULL;
-	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO |
-			  (vm->stats.shadow_pages < 16 ? 0 :
-			   __GFP_NORETRY | __GFP_NOWARN));
+	page = alloc_page(
+		/* sooner drop than press the host */
+		(vm->stats.shadow_pages < 16 ? 0 : __GFP_NORETRY | __GFP_NOWARN) |
+		GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
 	vm->stats.shadow_pages++;
@@ -337,7 +338,11 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	}
 	/* get the page of the host */
 	writable |= w.perm & PTE_RW && w.leaf & PTE_D;
-	page = lg_page(v, w.gfn, access & X86_PF_WRITE, &writable);
+	page =
+		/* follow it, or */
+		v->vm->followed ?
+		lg_follow(v->vm, w.gfn, access & X86_PF_WRITE, &writable) :
+		lg_page(v->vm, w.gfn);
 	if (!page) {
 		lg_kill(v, "Guest memory",
 			"the host has no memory for guest frame %llx", w.gfn);

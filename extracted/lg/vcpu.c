@@ -252,14 +252,6 @@ static void world_switch(struct lg_vcpu *v)
 }
 
 /* run until there is an exit */
-static bool must_wake(struct lg_vcpu *v)
-{
-	/* wake for the host */
-	if (READ_ONCE(v->vm->recall))
-		return true;
-	return lg_event_pending(v) || READ_ONCE(v->timer_fired);
-}
-
 static int run_loop(struct lg_vcpu *v)
 {
 	struct lg_run *run = &v->run;
@@ -279,7 +271,11 @@ static int run_loop(struct lg_vcpu *v)
 			lg_forget(v->vm);
 		/* sleep while the guest is halted */
 		if (v->halted) {
-			if (wait_event_interruptible(v->wait, must_wake(v)))
+			if (wait_event_interruptible(v->wait,
+					/* the host wants something, or */
+					READ_ONCE(v->vm->recall) ||
+					lg_event_pending(v) ||
+					READ_ONCE(v->timer_fired)))
 				return -EINTR;
 			if (lg_event_pending(v))
 				v->halted = false;
