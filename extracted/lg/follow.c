@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory that stays the host's: MMU notifiers and a reverse map. */
 #include <linux/bitmap.h>
+#include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <asm/io.h>
 #include "lg.h"
@@ -220,7 +221,8 @@ struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable)
 		/* look for the page while nothing changes */
 		set_bit(gfn, vm->followed);
 		smp_mb__after_atomic();		/* before changing is looked at */
-		if (wait_event_killable(vm->changed, !atomic_read(&vm->changing)))
+		if (fatal_signal_pending(current) ||
+		    wait_event_killable(vm->changed, !atomic_read(&vm->changing)))
 			return NULL;
 		may_write = write;
 		page = look_up(vm, gfn, &may_write);
@@ -229,6 +231,7 @@ struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable)
 		if (READ_ONCE(vm->recall)) {
 			lg_forget(vm);
 			page = NULL;
+			cond_resched();
 			continue;
 		}
 		assign_bit(gfn, vm->read_only, !may_write);
