@@ -6,6 +6,7 @@
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <asm/processor.h>
 #include <asm/trap_pf.h>

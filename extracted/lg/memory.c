@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory: frames of the launcher, and reading what a guest points at. */
-#include <linux/uaccess.h>
 #include "lg.h"
 
 /* begin and end the list of frames */
@@ -62,9 +61,8 @@ void *lg_frame(struct lg_vm *vm, u64 gfn)
 /* copy by guest-virtual address */
 void __user *lg_user(struct lg_vm *vm, u64 gfn)
 {
-	if (gfn > vm->frames)
-		return NULL;
-	return (void __user *)(vm->base + (gfn << PAGE_SHIFT));
+	return gfn > vm->frames ? NULL :
+		(void __user *)(vm->base + (gfn << PAGE_SHIFT));
 }
 
 static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
@@ -73,16 +71,14 @@ static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 
 	while (len) {
 		/* find this page and the bytes in it */
-		size_t off = offset_in_page(va);
-		size_t n = min_t(size_t, len, PAGE_SIZE - off);
+		size_t n = min_t(size_t, len, PAGE_SIZE - offset_in_page(va));
 		struct lg_walk w;
 		u8 __user *p;
 
 		if (lg_walk(v, va, access, &w))
 			return -EFAULT;
-		p = lg_user(v->vm, w.gfn);
-		if (write ? copy_to_user(p + off, buf, n) :
-			    copy_from_user(buf, p + off, n))
+		p = lg_user(v->vm, w.gfn) + offset_in_page(va);
+		if (write ? copy_to_user(p, buf, n) : copy_from_user(buf, p, n))
 			return -EFAULT;
 		va += n;
 		buf += n;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Hypercalls about page tables: writes, hints, and the flushes that count. */
 #include <linux/sched.h>
-#include <linux/uaccess.h>
 #include "lg.h"
 
 #define MAX_BATCH	256	/* Linux asks for at most 32 at a time */
@@ -15,9 +14,8 @@ union request {
 /* An inactive table needs nothing more, and an active one a flush. */
 static long write_entry(struct lg_vcpu *v, const union request *r)
 {
-	u64 ptr = r->update.ptr, val = r->update.val;
+	u64 ptr = r->update.ptr, val = r->update.val, old;
 	u64 __user *slot = lg_user(v->vm, ptr >> PAGE_SHIFT);
-	u64 old;
 	int err;
 
 	if (!slot)

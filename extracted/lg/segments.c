@@ -95,10 +95,9 @@ int lg_update_descriptor(struct lg_vcpu *v, u64 maddr, u64 desc)
 	unsigned int i = offset_in_page(maddr) / 8;
 	u64 __user *frame = lg_user(v->vm, gfn);
 
-	if (!frame || maddr & 7 || (desc & DESC_PRESENT && !checked(desc)))
+	if (!frame || maddr & 7 || (desc & DESC_PRESENT && !checked(desc)) ||
+	    put_user(desc, &frame[i]))
 		return -EINVAL;
-	if (put_user(desc, &frame[i]))
-		return -EFAULT;
 	if (gfn == v->gdt_frame)
 		put(v->gdt, i, desc);
 	else if (v->d->ldt)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Shadow page tables: what the CPU really walks while a guest runs. */
-#include <linux/uaccess.h>
 #include <asm/io.h>
 #include "lg.h"
 
@@ -159,8 +158,7 @@ static int mark(u64 __user *slot, u64 *entry, u64 bits)
 }
 
 /* walk the guest's tables */
-static int descend(struct lg_vcpu *v, u64 va, u64 __user *slot[4],
-		   u64 entry[4])
+static int descend(struct lg_vcpu *v, u64 va, u64 __user **slot, u64 *entry)
 {
 	u64 gfn = v->user ? v->user_cr3 : v->kernel_cr3;
 	int level;
@@ -191,8 +189,7 @@ static int descend(struct lg_vcpu *v, u64 va, u64 __user *slot[4],
 
 u64 __user *lg_slot(struct lg_vcpu *v, u64 va)
 {
-	u64 __user *slot[4];
-	u64 entry[4];
+	u64 entry[4], __user *slot[4];
 
 	return descend(v, va, slot, entry) ? NULL : slot[0];
 }
@@ -203,8 +200,7 @@ u64 __user *lg_slot(struct lg_vcpu *v, u64 va)
  */
 int lg_walk(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w)
 {
-	u64 __user *slot[4];
-	u64 entry[4], all;
+	u64 entry[4], all, __user *slot[4];
 	int level, err;
 
 	memset(w, 0, sizeof(*w));
