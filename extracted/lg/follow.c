@@ -61,6 +61,7 @@ void lg_unfollow(struct lg_vm *vm, u64 gfn)
 			*at[i] = 0;
 	memset(at, 0, sizeof(vm->leaves[gfn]));
 	vm->pages[gfn] = NULL;
+	clear_bit(gfn, vm->read_only);
 	/* Last: as long as it is set, the host waits for us. */
 	clear_bit_unlock(gfn, vm->followed);
 }
