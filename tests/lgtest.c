@@ -12,18 +12,30 @@
  *		Print the TSC: with QEMU's -icount shift=0 it counts instructions.
  *	lgtest kvm SECONDS
  *		A guest under KVM that counts by port output, checked.
+ *	lgtest call PID NUMBER [ARGUMENT]...
+ *		Have another process, asleep in a system call, make this one;
+ *		a child that it makes is held until our standard input ends.
+ *	lgtest advise PID START LENGTH ADVICE
+ *		process_madvise.
+ *	lgtest migrate PID FROM TO
+ *		migrate_pages, from nodes to nodes (masks).
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -303,8 +315,87 @@ static int kvm(char **argv)
 	return 0;
 }
 
+#define TRY(x) do { if ((long)(x) == -1) { perror("call: " #x); return 1; } } while (0)
+
+/*
+ * The process sleeps in a system call, so the instruction before its rip is
+ * "syscall".  When it is let go, it makes its own call again.
+ */
+static int call(int argc, char **argv)
+{
+	struct user_regs_struct own, r;
+	unsigned long child = 0;
+	pid_t pid = atoi(argv[2]);
+	unsigned long long *args[] = { &r.rax, &r.rdi, &r.rsi, &r.rdx, &r.r10 };
+	int i, status;
+
+	TRY(ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACEFORK));
+	TRY(ptrace(PTRACE_INTERRUPT, pid, 0, 0));
+	TRY(waitpid(pid, &status, __WALL));
+	TRY(ptrace(PTRACE_GETREGS, pid, 0, &own));
+	r = own;
+	r.orig_rax = -1;	/* nothing to restart */
+	r.rip -= 2;
+	for (i = 3; i < argc && i < 8; i++)
+		*args[i - 3] = strtoull(argv[i], NULL, 0);
+	TRY(ptrace(PTRACE_SETREGS, pid, 0, &r));
+	TRY(ptrace(PTRACE_SINGLESTEP, pid, 0, 0));
+	TRY(waitpid(pid, &status, __WALL));
+	if (status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8)) {
+		TRY(ptrace(PTRACE_GETEVENTMSG, pid, 0, &child));
+		TRY(ptrace(PTRACE_SINGLESTEP, pid, 0, 0));
+		TRY(waitpid(pid, &status, __WALL));
+	}
+	TRY(ptrace(PTRACE_GETREGS, pid, 0, &r));
+	own.rip -= own.orig_rax == ~0ULL ? 0 : 2;
+	if (own.orig_rax != ~0ULL)
+		own.rax = own.orig_rax;
+	own.orig_rax = -1;
+	TRY(ptrace(PTRACE_SETREGS, pid, 0, &own));
+	TRY(ptrace(PTRACE_DETACH, pid, 0, 0));
+	printf("%lld\n", (long long)r.rax);
+	fflush(stdout);
+	if (child) {
+		while (read(0, &status, 1) > 0)
+			;
+		TRY(kill(child, SIGKILL));
+		TRY(waitpid(child, &status, __WALL));
+	}
+	return (long long)r.rax < 0;
+}
+
+static int advise(char **argv)
+{
+	struct iovec v = { (void *)strtoull(argv[3], NULL, 0),
+			   strtoull(argv[4], NULL, 0) };
+	int pidfd = syscall(SYS_pidfd_open, atoi(argv[2]), 0);
+	ssize_t n;
+
+	TRY(pidfd);
+	n = syscall(SYS_process_madvise, pidfd, &v, 1, atoi(argv[5]), 0);
+	if (n < 0)
+		perror("advise");
+	else
+		printf("%zd\n", n);
+	return n < 0;
+}
+
+static int migrate(char **argv)
+{
+	unsigned long from = atoi(argv[3]), to = atoi(argv[4]);
+
+	TRY(syscall(SYS_migrate_pages, atoi(argv[2]), 8, &from, &to));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 5 && !strcmp(argv[1], "migrate"))
+		return migrate(argv);
+	if (argc >= 4 && !strcmp(argv[1], "call"))
+		return call(argc, argv);
+	if (argc == 6 && !strcmp(argv[1], "advise"))
+		return advise(argv);
 	if (argc >= 4 && !strcmp(argv[1], "vectors"))
 		return vectors(argc, argv);
 	if (argc == 4 && !strcmp(argv[1], "clock"))

@@ -81,8 +81,9 @@ void guest_start(struct guest *g)
 
 	/* create it and ask for the bell */
 	g->run = (struct lg_run) { .vcpu = 0 };
-	if (ioctl(g->fd, LG_CREATE, &create) < 0)
-		create_failed();
+	while (ioctl(g->fd, LG_CREATE, &create) < 0)
+		if (errno != EINTR)
+			create_failed();
 	if (ioctl(g->fd, LG_NOTIFY, &notify) < 0)
 		die(INTERNAL, "LG_NOTIFY: %m");
 	devices_connect(g);

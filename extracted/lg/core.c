@@ -110,6 +110,8 @@ static int lg_release(struct inode *inode, struct file *file)
 {
 	struct lg_vm *vm = file->private_data;
 
+	/* stop following */
+	lg_follow_end(vm);
 	if (vm->vcpu) {
 		lg_slot_close(vm);
 		/* Shadow pages in use hang from the roots only. */
@@ -146,6 +148,14 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 		return -EINVAL;
 	if (vm->mm)
 		return -EBUSY;
+	/* follow the host's memory */
+	if (vm->followed)
+		return -EBUSY;
+	vm->base = c.base;
+	vm->frames = c.frames;
+	err = lg_follow_start(vm);
+	if (err)
+		return err;
 	/* claim the slot and the address space */
 	err = ida_alloc_range(&slots, 1, 511, GFP_KERNEL);
 	if (err < 0)

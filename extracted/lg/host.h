@@ -5,6 +5,9 @@
 
 #include <linux/version.h>
 #include <linux/eventfd.h>
+/* headers of the host */
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <asm/cpufeature.h>
 #include <asm/tlbflush.h>
 #include <asm/fpu/api.h>
@@ -36,5 +39,38 @@ static inline bool host_clears_buffers(void)
 			 X86_CR4_PCE | X86_CR4_TSD | X86_CR4_OSXSAVE | \
 			 BIT(23) /* CET */ | \
 			 BIT(27) /* LASS */ | BIT(28) /* LAM */)
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#define host_shrinker_data(s)	((s)->private_data)
+#else
+struct host_shrinker {
+	struct shrinker s;
+	void *data;
+};
+#define host_shrinker_data(p) \
+	(container_of(p, struct host_shrinker, s)->data)
+
+static inline struct shrinker *shrinker_alloc(unsigned int flags, char *name)
+{
+	struct host_shrinker *h = kzalloc(sizeof(*h), GFP_KERNEL);
+
+	return h ? &h->s : NULL;
+}
+
+static inline void shrinker_register(struct shrinker *s)
+{
+	s->seeks = DEFAULT_SEEKS;
+	if (register_shrinker(s, "lguest"))
+		pr_warn("lguest: no shrinker for want of memory\n");
+}
+
+static inline void shrinker_free(struct shrinker *s)
+{
+	if (!s)
+		return;
+	unregister_shrinker(s);		/* nothing, if it is not registered */
+	kfree(container_of(s, struct host_shrinker, s));
+}
+#endif
 
 #endif

@@ -211,6 +211,9 @@ static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
 		return -EFAULT;
 	if (r.offset & 7 || r.offset > PAGE_SIZE - sizeof(*to))
 		return -EINVAL;
+	/* pin no second page */
+	if (v->info != &v->vm->shared->vcpu_info[0])
+		return -EINVAL;
 	frame = lg_frame(v->vm, r.mfn);
 	if (!frame)
 		return -EINVAL;

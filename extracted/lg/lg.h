@@ -6,6 +6,7 @@
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <asm/processor.h>
 #include <asm/trap_pf.h>
@@ -18,6 +19,8 @@
 #include <asm/xen/interface.h>
 #include "lguest.h"
 #include "switcher.h"
+/* headers for all files */
+#include <linux/mmu_notifier.h>
 
 /* sizes and bits of the module */
 #define LG_SLOT_BASE	0xffff800000000000UL	/* PML4 slot 256 */
@@ -48,6 +51,12 @@ struct lg_port {
 	u8 type;		/* EVTCHNSTAT_* */
 	u8 virq;
 	struct eventfd_ctx *notify;
+};
+
+#define LG_LEAVES	3	/* of a frame, that are remembered */
+
+struct lg_leaves {
+	u64 *at[LG_LEAVES];
 };
 
 /* the data page of a vCPU */
@@ -101,6 +110,19 @@ struct lg_vm {
 	unsigned long *is_table;	/* frames known to be page tables */
 	struct shared_info *shared;
 
+	/* fields for following the host's memory */
+	struct mmu_notifier notifier;
+	wait_queue_head_t changed;
+	atomic_t changing;		/* invalidations under way */
+	unsigned long *followed;	/* frames that may have leaves */
+	unsigned long *read_only;	/* the host's page must not be written */
+	struct lg_leaves *leaves;	/* where a frame was entered */
+	spinlock_t recall_lock;
+	u64 recall_from, recall_to;	/* frames whose leaves must go */
+	bool recall;			/* there are such, or tables */
+	struct shrinker *shrinker;
+	unsigned long shrink;		/* tables that the host wants back */
+
 	/* fields for the address slot and shadows */
 	unsigned int slot;		/* our GiB of PML4 slot 256 */
 	struct list_head tables;	/* every table page of the two worlds */
@@ -135,6 +157,7 @@ struct lg_vcpu {
 	unsigned int ldt_entries;
 	struct task_struct *task;	/* in LG_RUN, or NULL */
 	wait_queue_head_t wait;
+	int in_guest;			/* the CPU that has it in the guest, or -1 */
 
 	/* fields for the processor's state */
 	bool user;			/* guest is in user mode */
@@ -181,8 +204,9 @@ __printf(3, 4) void lg_kill(struct lg_vcpu *v, const char *section,
 /* memory.c: guest frames and guest-virtual addresses */
 int lg_memory_init(struct lg_vm *vm);
 void lg_memory_free(struct lg_vm *vm);
-struct page *lg_page(struct lg_vm *vm, u64 gfn);
+void __user *lg_user(struct lg_vm *vm, u64 gfn);
 void *lg_frame(struct lg_vm *vm, u64 gfn);
+struct page *lg_page(struct lg_vm *vm, u64 gfn);
 int lg_read(struct lg_vcpu *v, u64 va, void *to, size_t len);
 int lg_write(struct lg_vcpu *v, u64 va, const void *from, size_t len);
 static inline bool lg_ours(u64 va)
@@ -199,11 +223,11 @@ struct lg_walk {
 	u64 gfn;		/* of the page */
 	u64 leaf;		/* guest's last-level entry */
 	/* more fields of a walk */
-	u64 *table;		/* last-level table, in guest memory */
+	u64 __user *table;	/* last-level table, in guest memory */
 	u64 upper;		/* RW, U, NX of the levels above it */
 	u64 perm;		/* and of all levels together */
 };
-u64 *lg_slot(struct lg_vcpu *v, u64 va);
+u64 __user *lg_slot(struct lg_vcpu *v, u64 va);
 int lg_walk(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
 bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error);
 int lg_shadow_init(struct lg_vcpu *v);
@@ -287,5 +311,13 @@ void lg_road_entries(struct lg_vcpu *v);
 int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset);
 void lg_road_in(struct lg_vcpu *v);
 void lg_road_out(struct lg_vcpu *v);
+
+/* follow.c */
+int lg_follow_start(struct lg_vm *vm);
+void lg_follow_end(struct lg_vm *vm);
+struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable);
+void lg_unfollow(struct lg_vm *vm, u64 gfn);
+void lg_forget(struct lg_vm *vm);
+void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf);
 
 #endif

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory: frames of the launcher, and reading what a guest points at. */
-#include <linux/bitmap.h>
 #include "lg.h"
 
 /* begin and end the list of frames */
@@ -37,6 +36,9 @@ struct page *lg_page(struct lg_vm *vm, u64 gfn)
 
 	if (gfn > vm->frames)
 		return NULL;
+	/* take back what is only followed */
+	if (test_bit(gfn, vm->followed))
+		lg_unfollow(vm, gfn);
 	if (vm->pages[gfn])
 		return vm->pages[gfn];
 	if (pin_user_pages_fast(vm->base + (gfn << PAGE_SHIFT), 1,
@@ -57,26 +59,27 @@ void *lg_frame(struct lg_vm *vm, u64 gfn)
 }
 
 /* copy by guest-virtual address */
+void __user *lg_user(struct lg_vm *vm, u64 gfn)
+{
+	return gfn > vm->frames ? NULL :
+		(void __user *)(vm->base + (gfn << PAGE_SHIFT));
+}
+
 static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 {
 	u32 access = (write ? X86_PF_WRITE : 0) | (v->user ? X86_PF_USER : 0);
 
 	while (len) {
 		/* find this page and the bytes in it */
-		size_t off = offset_in_page(va);
-		size_t n = min_t(size_t, len, PAGE_SIZE - off);
+		size_t n = min_t(size_t, len, PAGE_SIZE - offset_in_page(va));
 		struct lg_walk w;
-		u8 *p;
+		u8 __user *p;
 
 		if (lg_walk(v, va, access, &w))
 			return -EFAULT;
-		p = lg_frame(v->vm, w.gfn);
-		if (!p)
+		p = lg_user(v->vm, w.gfn) + offset_in_page(va);
+		if (write ? copy_to_user(p, buf, n) : copy_from_user(buf, p, n))
 			return -EFAULT;
-		if (write)
-			memcpy(p + off, buf, n);
-		else
-			memcpy(buf, p + off, n);
 		va += n;
 		buf += n;
 		len -= n;

@@ -14,27 +14,27 @@ union request {
 /* An inactive table needs nothing more, and an active one a flush. */
 static long write_entry(struct lg_vcpu *v, const union request *r)
 {
-	u64 ptr = r->update.ptr, val = r->update.val;
-	u64 *frame = lg_frame(v->vm, ptr >> PAGE_SHIFT);
-	u64 *slot, old;
+	u64 ptr = r->update.ptr, val = r->update.val, old;
+	u64 __user *slot = lg_user(v->vm, ptr >> PAGE_SHIFT);
+	int err;
 
-	if (!frame)
+	if (!slot)
 		return -EINVAL;
-	slot = frame + offset_in_page(ptr) / 8;
+	slot += offset_in_page(ptr) / 8;
 	switch (ptr & 7) {
 	/* write in one of four ways */
 	case MMU_NORMAL_PT_UPDATE:
 	case MMU_PT_UPDATE_NO_TRANSLATE:
-		WRITE_ONCE(*slot, val);
-		return 0;
+		return put_user(val, slot);
 	case MMU_MACHPHYS_UPDATE:
 		return ptr >> PAGE_SHIFT == val ? 0 : -EINVAL;
 	case MMU_PT_UPDATE_PRESERVE_AD:
 		do {
-			old = READ_ONCE(*slot);
-		} while (cmpxchg64(slot, old, val | (old & (PTE_A | PTE_D))) !=
-			 old);
-		return 0;
+			err = get_user(old, slot) ?:
+			      __try_cmpxchg_user(slot, &old, val |
+					(old & (PTE_A | PTE_D)), fault);
+		} while (err > 0);
+		return err;
 	}
 	return -ENOSYS;
 }
@@ -45,7 +45,6 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 	const struct mmuext_op *op = &r->ext;
 	struct lg_vm *vm = v->vm;
 	u64 gfn = op->arg1.mfn;
-	void *frame, *from;
 
 	switch (op->cmd) {
 	/* flush what the guest names */
@@ -65,8 +64,7 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 		return lg_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
 	}
 	/* All others name a frame of the guest. */
-	frame = lg_frame(vm, gfn);
-	if (!frame)
+	if (gfn > vm->frames)
 		return -EINVAL;
 	switch (op->cmd) {
 	/* remember which frames are tables */
@@ -84,16 +82,6 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 	case MMUEXT_NEW_USER_BASEPTR:
 		v->user_cr3 = gfn;
 		lg_drop_user(v);
-		return 0;
-	/* clear or copy a frame */
-	case MMUEXT_CLEAR_PAGE:
-		clear_page(frame);
-		return 0;
-	case MMUEXT_COPY_PAGE:
-		from = lg_frame(vm, op->arg2.src_mfn);
-		if (!from)
-			return -EINVAL;
-		copy_page(frame, from);
 		return 0;
 	}
 	return -ENOSYS;
@@ -137,11 +125,10 @@ long lg_mmuext_op(struct lg_vcpu *v, u64 list, u64 count, u64 done)
 /* write the entry for an address */
 long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags)
 {
-	u64 *slot = lg_slot(v, va);
+	u64 __user *slot = lg_slot(v, va);
 
-	if (!slot)
+	if (!slot || put_user(pte, slot))
 		return -EINVAL;
-	WRITE_ONCE(*slot, pte);
 	lg_drop_page(v, va);
 	if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH)
 		lg_drop_all(v);

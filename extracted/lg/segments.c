@@ -34,19 +34,22 @@ static void put(struct desc_struct *table, unsigned int i, u64 desc)
 /* set the GDT */
 int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries)
 {
-	u64 gfn, *frame;
+	u64 gfn, desc = 0, __user *frame;
 	unsigned int i;
 
 	if (entries > 512)
 		return -EINVAL;
 	if (lg_read(v, list, &gfn, sizeof(gfn)))
 		return -EFAULT;
-	frame = lg_frame(v->vm, gfn);
+	frame = lg_user(v->vm, gfn);
 	if (!frame)
 		return -EINVAL;
 	v->gdt_frame = gfn;
-	for (i = 0; i < 512; i++)
-		put(v->gdt, i, i < entries ? READ_ONCE(frame[i]) : 0);
+	for (i = 0; i < 512; i++, desc = 0) {
+		if (i < entries && get_user(desc, &frame[i]))
+			return -EFAULT;
+		put(v->gdt, i, desc);
+	}
 	return 0;
 }
 
@@ -90,11 +93,11 @@ int lg_update_descriptor(struct lg_vcpu *v, u64 maddr, u64 desc)
 {
 	u64 gfn = maddr >> PAGE_SHIFT;
 	unsigned int i = offset_in_page(maddr) / 8;
-	u64 *frame = lg_frame(v->vm, gfn);
+	u64 __user *frame = lg_user(v->vm, gfn);
 
-	if (!frame || maddr & 7 || (desc & DESC_PRESENT && !checked(desc)))
+	if (!frame || maddr & 7 || (desc & DESC_PRESENT && !checked(desc)) ||
+	    put_user(desc, &frame[i]))
 		return -EINVAL;
-	WRITE_ONCE(frame[i], desc);
 	if (gfn == v->gdt_frame)
 		put(v->gdt, i, desc);
 	else if (v->d->ldt)

@@ -4,6 +4,7 @@
 #include "lg.h"
 
 #define WALK_FAULT	BIT(16)		/* with X86_PF_* beside it */
+#define WALK_NONSENSE	(WALK_FAULT | X86_PF_PROT | X86_PF_RSVD)
 #define TABLE_FLAGS	(PTE_P | PTE_RW | PTE_U | PTE_A)
 
 /* read an entry of a table */
@@ -63,7 +64,10 @@ static u64 *shadow_alloc(struct lg_vm *vm)
 	/* allocate another within the bound */
 	if (vm->stats.shadow_pages >= vm->max_shadows)
 		return NULL;
-	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	page = alloc_page(
+		/* sooner drop than press the host */
+		(vm->stats.shadow_pages < 16 ? 0 : __GFP_NORETRY | __GFP_NOWARN) |
+		GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
 	vm->stats.shadow_pages++;
@@ -142,19 +146,19 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 }
 
 /* set accessed and dirty */
-/* As the CPU would; false: the entry has changed since it was read. */
-static bool mark(u64 *slot, u64 *entry, u64 bits)
+/* As the CPU would; 1: the entry has changed since it was read. */
+static int mark(u64 __user *slot, u64 *entry, u64 bits)
 {
 	u64 old = *entry;
 
 	if ((old & bits) == bits)
-		return true;
+		return 0;
 	*entry |= bits;
-	return cmpxchg64(slot, old, *entry) == old;
+	return __try_cmpxchg_user(slot, &old, *entry, fault);
 }
 
 /* walk the guest's tables */
-static int descend(struct lg_vcpu *v, u64 va, u64 *slot[4], u64 entry[4])
+static int descend(struct lg_vcpu *v, u64 va, u64 __user **slot, u64 *entry)
 {
 	u64 gfn = v->user ? v->user_cr3 : v->kernel_cr3;
 	int level;
@@ -162,29 +166,30 @@ static int descend(struct lg_vcpu *v, u64 va, u64 *slot[4], u64 entry[4])
 	if (!lg_canonical(va) || lg_ours(va))
 		return WALK_FAULT;
 	for (level = 3; ; level--) {
-		u64 *table = lg_frame(v->vm, gfn);
+		u64 __user *table = lg_user(v->vm, gfn);
 
 		/* refuse a table beyond the guest */
 		if (!table)
-			return WALK_FAULT | X86_PF_PROT | X86_PF_RSVD;
+			return WALK_NONSENSE;
 		if (!test_bit(gfn, v->vm->is_table))
 			set_bit(gfn, v->vm->is_table);
 		slot[level] = &table[pt_index(va, level)];
-		entry[level] = READ_ONCE(*slot[level]);
+		if (get_user(entry[level], slot[level]))
+			return WALK_NONSENSE;
 		if (!level)
 			return 0;
 		/* stop at an absent or large entry */
 		if (!(entry[level] & PTE_P))
 			return WALK_FAULT;
 		if (entry[level] & PTE_PS)
-			return WALK_FAULT | X86_PF_PROT | X86_PF_RSVD;
+			return WALK_NONSENSE;
 		gfn = (entry[level] & PTE_FRAME) >> PAGE_SHIFT;
 	}
 }
 
-u64 *lg_slot(struct lg_vcpu *v, u64 va)
+u64 __user *lg_slot(struct lg_vcpu *v, u64 va)
 {
-	u64 *slot[4], entry[4];
+	u64 entry[4], __user *slot[4];
 
 	return descend(v, va, slot, entry) ? NULL : slot[0];
 }
@@ -195,7 +200,7 @@ u64 *lg_slot(struct lg_vcpu *v, u64 va)
  */
 int lg_walk(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w)
 {
-	u64 *slot[4], entry[4], all;
+	u64 entry[4], all, __user *slot[4];
 	int level, err;
 
 	memset(w, 0, sizeof(*w));
@@ -216,7 +221,7 @@ again:
 	w->table = slot[0] - pt_index(va, 0);
 	/* refuse what the rights do not allow */
 	if (w->gfn > v->vm->frames)
-		return WALK_FAULT | X86_PF_PROT | X86_PF_RSVD;
+		return WALK_NONSENSE;
 	if ((access & X86_PF_WRITE && !(w->perm & PTE_RW)) ||
 	    (access & X86_PF_USER && !(w->perm & PTE_U)) ||
 	    (access & X86_PF_INSTR && w->perm & PTE_NX)) {
@@ -224,12 +229,14 @@ again:
 		return WALK_FAULT | X86_PF_PROT;
 	}
 	/* mark what the walk has used */
-	for (level = 3; level; level--)
-		if (!mark(slot[level], &entry[level], PTE_A))
+	for (level = 3; level >= 0; level--) {
+		err = mark(slot[level], &entry[level], PTE_A |
+			   (!level && access & X86_PF_WRITE ? PTE_D : 0));
+		if (err < 0)
+			return WALK_NONSENSE;
+		if (err)
 			goto again;
-	if (!mark(slot[0], &entry[0], access & X86_PF_WRITE ?
-		  PTE_A | PTE_D : PTE_A))
-		goto again;
+	}
 	w->leaf = entry[0];
 	return 0;
 }
@@ -252,18 +259,25 @@ static void fill_around(struct lg_vcpu *v, u64 *shadow, u64 va,
 			const struct lg_walk *w)
 {
 	unsigned int i = pt_index(va, 0) & ~(FILL_AROUND - 1), n;
+	u64 around[FILL_AROUND];
 
+	if (copy_from_user(around, w->table + i, sizeof(around)))
+		return;
 	for (n = 0; n < FILL_AROUND; n++, i++) {
-		u64 e = READ_ONCE(w->table[i]);
-		u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
+		u64 e = around[n], gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
+		bool writable = e & w->upper & PTE_RW && e & PTE_D;
 
 		/* pass over what must not be entered */
 		if (shadow[i] || !(e & PTE_P) || !(e & PTE_A) ||
 		    (v->user && !(e & w->upper & PTE_U)) ||
 		    gfn > v->vm->frames || !v->vm->pages[gfn])
 			continue;
+		/* refuse what the host refuses */
+		writable &= !test_bit(gfn, v->vm->read_only);
 		shadow[i] = shadow_entry(v->vm->pages[gfn], w->upper | e,
-					 e & w->upper & PTE_RW && e & PTE_D);
+					 writable);
+		/* remember where the neighbour is entered */
+		lg_note_leaf(v->vm, gfn, &shadow[i]);
 		v->vm->stats.fills++;
 	}
 }
@@ -319,7 +333,12 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 		return false;
 	}
 	/* get the page of the host */
-	page = lg_page(v->vm, w.gfn);
+	writable |= w.perm & PTE_RW && w.leaf & PTE_D;
+	page =
+		/* follow it, or */
+		v->vm->followed ?
+		lg_follow(v->vm, w.gfn, access & X86_PF_WRITE, &writable) :
+		lg_page(v->vm, w.gfn);
 	if (!page) {
 		lg_kill(v, "Guest memory",
 			"the host has no memory for guest frame %llx", w.gfn);
@@ -337,9 +356,10 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 		return true;
 	}
 	/* enter the page */
-	writable |= w.perm & PTE_RW && w.leaf & PTE_D;
 	shadow[pt_index(va, 0)] = shadow_entry(page, w.perm, writable);
 	v->vm->stats.fills++;
+	/* remember where the page is entered */
+	lg_note_leaf(v->vm, w.gfn, &shadow[pt_index(va, 0)]);
 	/* enter its neighbours */
 	fill_around(v, shadow, va, &w);
 	return true;

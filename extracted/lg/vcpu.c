@@ -160,6 +160,7 @@ int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c)
 	v->info->evtchn_upcall_mask = 1;
 	v->block = (void *)(LG_SLOT_BASE + vm->slot * LG_VM_SIZE);
 	lg_clock_init(v);
+	v->in_guest = -1;
 	err = fpu_alloc_guest_fpstate(&v->fpu) ? lg_shadow_init(v) : -ENOMEM;
 	if (!err)
 		err = map_block(v);
@@ -265,9 +266,14 @@ static int run_loop(struct lg_vcpu *v)
 			lg_event_raise(v->vm, v->virq_port[VIRQ_TIMER]);
 			continue;
 		}
+		/* forget before the guest is entered */
+		if (READ_ONCE(v->vm->recall))
+			lg_forget(v->vm);
 		/* sleep while the guest is halted */
 		if (v->halted) {
 			if (wait_event_interruptible(v->wait,
+					/* the host wants something, or */
+					READ_ONCE(v->vm->recall) ||
 					lg_event_pending(v) ||
 					READ_ONCE(v->timer_fired)))
 				return -EINTR;
@@ -288,7 +294,16 @@ static int run_loop(struct lg_vcpu *v)
 			local_irq_enable();
 			continue;
 		}
+		/* say who is in the guest */
+		smp_store_mb(v->in_guest, smp_processor_id());
+		if (READ_ONCE(v->vm->recall)) {
+			WRITE_ONCE(v->in_guest, -1);
+			local_irq_enable();
+			continue;
+		}
 		world_switch(v);
+		/* say that it has left */
+		WRITE_ONCE(v->in_guest, -1);
 		local_irq_enable();
 		lg_handle_exit(v);
 	}
