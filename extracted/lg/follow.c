@@ -19,7 +19,8 @@ void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf)
 		return;
 	frame = __sme_set(page_to_phys(vm->pages[gfn]));
 	for (i = 0; i < LG_LEAVES; i++)
-		if (!at[i] || at[i] == leaf || (*at[i] & PTE_FRAME) != frame)
+		if (!at[i] || at[i] == leaf || (*at[i] & PTE_FRAME) != frame ||
+		    !page_private(virt_to_page(at[i])))
 			break;
 	if (i < LG_LEAVES)
 		at[i] = leaf;

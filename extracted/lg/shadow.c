@@ -414,6 +414,7 @@ static void put_kept(struct lg_vcpu *v, struct lg_kept *k)
 {
 	if (--k->refs || !hlist_unhashed(&k->hash))
 		return;
+	set_page_private(virt_to_page(k->table), 0);
 	list_add(&virt_to_page(k->table)->lru, &v->vm->shadows);
 	kfree(k);
 }
@@ -558,13 +559,14 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 {
 	u64 __user *table = lg_user(v->vm, k->gfn);
 	u64 e[64];
-	int i;
+	int i, n;
 
-	for (i = 0; i < 512; i++) {
-		if (!(i % 64) && copy_from_user(e, &table[i], sizeof(e)))
+	for (i = 0; i < 512; i += 64) {
+		if (copy_from_user(e, &table[i], sizeof(e)))
 			memset(e, 0, sizeof(e));
-		if (e[i % 64] | k->table[i])
-			update(v, k, i, e[i % 64]);
+		for (n = 0; n < 64; n++)
+			if (e[n] | k->table[i + n])
+				update(v, k, i + n, e[n]);
 	}
 }
 
