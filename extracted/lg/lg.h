@@ -186,7 +186,7 @@ struct lg_vcpu {
 	u64 xcr0;
 	DECLARE_HASHTABLE(kept, 9);
 	struct list_head loose;		/* tables that the guest may write */
-	struct lg_kept *base[2];	/* user's, kernel's; NULL: the empty root */
+	u64 base[2];			/* links to user's and kernel's, or 0 */
 
 	/* fields for entry points and events */
 	struct lg_entry traps[256];

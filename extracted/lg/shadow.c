@@ -409,64 +409,59 @@ static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
 	return NULL;
 }
 
-/* let go of a kept table */
-static void put_kept(struct lg_vcpu *v, struct lg_kept *k)
-{
-	if (--k->refs || !hlist_unhashed(&k->hash))
-		return;
-	set_page_private(virt_to_page(k->table), 0);
-	list_add(&virt_to_page(k->table)->lru, &v->vm->shadows);
-	kfree(k);
-}
-
-static void set_entry(struct lg_vcpu *v, u64 *e, u64 new)
+/* follow and change links */
+static void set_link(struct lg_vcpu *v, u64 *e, u64 new)
 {
 	struct lg_kept *old = kept_of(*e), *k = kept_of(new);
 
 	if (k)
 		k->refs++;
 	*e = new;
-	if (old)
-		put_kept(v, old);
+	if (!old || --old->refs || !hlist_unhashed(&old->hash))
+		return;
+	set_page_private(virt_to_page(old->table), 0);
+	list_add(&virt_to_page(old->table)->lru, &v->vm->shadows);
+	kfree(old);
+}
+
+static u64 link_to(const struct lg_kept *k, u64 e)
+{
+	return __sme_set(__pa(k->table)) | LG_LINK | PTE_P | PTE_A |
+	       (k->kernel ? PTE_U : e & PTE_U) | (e & (PTE_RW | PTE_NX));
 }
 
 /* change a base */
 static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 {
-	struct lg_kept *old = v->base[kernel];
-	u64 *pa = kernel ? &v->kernel_pa : &v->user_pa;
-	u64 *root = kernel ? v->kernel_root : v->user_root, *top = table_of(*pa);
+	u64 *pa = kernel ? &v->kernel_pa : &v->user_pa, *top = table_of(*pa);
+	u64 *root = k ? k->table : kernel ? v->kernel_root : v->user_root;
+	u64 to = __sme_set(__pa(root));
 
-	if (k) {
-		k->refs++;
-		root = k->table;
-	}
-	v->base[kernel] = k;
 	if (pgtable_l5_enabled())
-		top[0] = top[511] = __sme_set(__pa(root)) | TABLE_FLAGS;
+		top[0] = top[511] = to | TABLE_FLAGS;
 	else
-		*pa = __sme_set(__pa(root)) | (*pa & ~PTE_FRAME);
-	if (old)
-		put_kept(v, old);
+		*pa = to | (*pa & ~PTE_FRAME);
+	set_link(v, &v->base[kernel], k ? link_to(k, 0) : 0);
 }
 
 /* forget a kept table */
 static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 {
+	u64 *e, *end = k->table + (k->level ? 512 : 0), last = 0;
 	int i;
 
-	k->refs++;
+	set_link(v, &last, link_to(k, 0));
 	hash_del(&k->hash);
 	list_del_init(&k->loose);
 	for (i = 0; i < 2; i++)
-		if (v->base[i] == k)
+		if (kept_of(v->base[i]) == k)
 			set_base(v, i, NULL);
-	for (i = 0; k->level && i < 512; i++)
-		if (k->table[i] & LG_LINK)
-			set_entry(v, &k->table[i], 0);
+	for (e = k->table; e < end; e++)
+		if (*e & LG_LINK)
+			set_link(v, e, 0);
 	if (!k->level && k->refs > 1)
 		clear_page(k->table);
-	put_kept(v, k);
+	set_link(v, &last, 0);
 }
 
 void lg_forget_kept(struct lg_vcpu *v)
@@ -511,12 +506,6 @@ static struct lg_kept *below(struct lg_vcpu *v, struct lg_kept *k, int i,
 	return old || !make ? old : make_kept(v, gfn, k->level - 1, kernel);
 }
 
-static u64 link_to(const struct lg_kept *k, u64 e)
-{
-	return __sme_set(__pa(k->table)) | LG_LINK | PTE_P | PTE_A |
-	       (k->kernel ? PTE_U : e & PTE_U) | (e & (PTE_RW | PTE_NX));
-}
-
 /* bring an entry into step */
 static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 {
@@ -539,7 +528,7 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 	}
 	if (new == k->table[i])
 		return;
-	set_entry(v, &k->table[i], new);
+	set_link(v, &k->table[i], new);
 	if (new && !k->level) {
 		lg_note_leaf(vm, gfn, &k->table[i]);
 		vm->stats.fills++;
@@ -547,25 +536,17 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 }
 
 /* bring a table into step */
-static void update_one(struct lg_vcpu *v, struct lg_kept *k, int i)
-{
-	u64 __user *table = lg_user(v->vm, k->gfn);
-	u64 e;
-
-	update(v, k, i, get_user(e, &table[i]) ? 0 : e);
-}
-
 static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 {
 	u64 __user *table = lg_user(v->vm, k->gfn);
-	u64 e[64];
+	u64 e[64], *to = k->table;
 	int i, n;
 
-	for (i = 0; i < 512; i += 64) {
+	for (i = 0; i < 512; i += 64, to += 64) {
 		if (copy_from_user(e, &table[i], sizeof(e)))
 			memset(e, 0, sizeof(e));
 		for (n = 0; n < 64; n++)
-			if (e[n] | k->table[i + n])
+			if (e[n] | to[n])
 				update(v, k, i + n, e[n]);
 	}
 }
@@ -627,14 +608,17 @@ bool lg_kept_flush(struct lg_vcpu *v)
 void lg_kept_page(struct lg_vcpu *v, u64 va)
 {
 	struct lg_kept *k;
-	int kernel, level;
+	u64 e;
+	int i, kernel;
 
-	for (kernel = 0; kernel < 2; kernel++) {
-		k = v->base[kernel];
-		for (level = 3; k; level--) {
+	for (kernel = 0; kernel < 2 && !list_empty(&v->loose); kernel++) {
+		k = kept_of(v->base[kernel]);
+		for (; k; k = kept_of(k->table[i])) {
+			u64 __user *table = lg_user(v->vm, k->gfn);
+
+			i = pt_index(va, k->level);
 			if (!list_empty(&k->loose))
-				update_one(v, k, pt_index(va, level));
-			k = kept_of(k->table[pt_index(va, level)]);
+				update(v, k, i, get_user(e, &table[i]) ? 0 : e);
 		}
 	}
 }
@@ -643,7 +627,7 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
 {
 	u64 gfn = kernel ? v->kernel_cr3 : v->user_cr3;
-	struct lg_kept *k = v->base[kernel];
+	struct lg_kept *k = kept_of(v->base[kernel]);
 
 	if (k && k->gfn == gfn)
 		return k;
@@ -673,7 +657,7 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		next = below(v, k, pt_index(va, level), w->entry[level],
 			     kernel && !(w->perm & PTE_U), true);
 		if (next)
-			set_entry(v, e, link_to(next, w->entry[level]));
+			set_link(v, e, link_to(next, w->entry[level]));
 		k = next;
 	}
 	return k ? k->table : NULL;
