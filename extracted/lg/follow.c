@@ -27,9 +27,8 @@ void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf)
 	else
 		at[0] = MANY;
 }
-/* take from the leaves of a frame */
 
-/* Bits of all its leaves, or, if they are all bits, the leaves. */
+/* Take bits from all leaves of a frame; all bits: the leaves themselves. */
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 {
 	u64 **at = v->vm->leaves[gfn].at, frame;

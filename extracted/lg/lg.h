@@ -184,7 +184,7 @@ struct lg_vcpu {
 	u64 dr[8];
 	struct fpu_guest fpu;
 	u64 xcr0;
-	DECLARE_HASHTABLE(kept, 9);
+	DECLARE_HASHTABLE(kept, 10);
 	struct list_head loose;		/* tables that the guest may write */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
 

@@ -142,7 +142,7 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 
 	if (!lg_canonical(va) || lg_ours(va))
 		return;
-	/* look again at what is kept for the page */
+	/* look again at one page */
 	lg_kept_page(v, va);
 	table = leaf_table(v, v->kernel_root, va, NULL);
 	if (table)
@@ -488,25 +488,24 @@ void lg_no_table(struct lg_vcpu *v, u64 gfn)
 	clear_bit(gfn, v->vm->is_table);
 }
 
-/* find or make the table below */
-static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
-				 bool kernel);
+/* bring an entry into step */
+static bool for_kernel(const struct lg_kept *k, int i, bool force)
+{
+	return k->kernel && (k->level < 3 || i >= 256 || force);
+}
 
 static struct lg_kept *below(struct lg_vcpu *v, struct lg_kept *k, int i,
-			     u64 e, bool force, bool make)
+			     u64 e, bool force)
 {
 	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
-	bool kernel = k->kernel && (k->level < 3 || i >= 256 || force);
 	struct lg_kept *old = kept_of(k->table[i]);
 
 	if (old && old->gfn == gfn && !hlist_unhashed(&old->hash) &&
-	    old->kernel >= kernel)
+	    old->kernel >= for_kernel(k, i, force))
 		return old;
-	old = find_kept(v, gfn, k->level - 1, kernel);
-	return old || !make ? old : make_kept(v, gfn, k->level - 1, kernel);
+	return find_kept(v, gfn, k->level - 1, for_kernel(k, i, force));
 }
 
-/* bring an entry into step */
 static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 {
 	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT, new = 0;
@@ -515,16 +514,16 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 
 	if (k->level == 3 && i >= 256 && i < 272)
 		return;
-	if (!(e & PTE_P) || !(e & PTE_A) || gfn > vm->frames) {
-		new = 0;
-	} else if (k->level) {
-		next = e & PTE_PS ? NULL : below(v, k, i, e, false, false);
-		new = next ? link_to(next, e) : 0;
-	} else if (vm->pages[gfn] && (k->kernel || e & PTE_U)) {
-		new = shadow_entry(vm->pages[gfn], e,
-				   e & PTE_RW && e & PTE_D &&
-				   !test_bit(gfn, vm->read_only) &&
-				   !test_bit(gfn, vm->is_table));
+	if (e & PTE_P && e & PTE_A && gfn <= vm->frames) {
+		/* make a link or a leaf */
+		if (k->level) {
+			next = e & PTE_PS ? NULL : below(v, k, i, e, false);
+			new = next ? link_to(next, e) : 0;
+		} else if (vm->pages[gfn] && (k->kernel || e & PTE_U)) {
+			new = shadow_entry(vm->pages[gfn], e, e & PTE_RW && e & PTE_D &&
+					   !test_bit(gfn, vm->read_only) &&
+					   !test_bit(gfn, vm->is_table));
+		}
 	}
 	if (new == k->table[i])
 		return;
@@ -564,6 +563,7 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 		kfree(k);
 		return NULL;
 	}
+	/* name the new table */
 	k->gfn = gfn;
 	k->level = level;
 	k->kernel = kernel;
@@ -648,16 +648,18 @@ bool lg_kept_base(struct lg_vcpu *v)
 u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		  const struct lg_walk *w)
 {
+	bool force = kernel && !(w->perm & PTE_U);
 	struct lg_kept *k = take_base(v, kernel), *next;
-	int level;
+	int i, level;
 
 	for (level = 3; k && level; level--) {
-		u64 *e = &k->table[pt_index(va, level)];
+		u64 e = w->entry[level], gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
 
-		next = below(v, k, pt_index(va, level), w->entry[level],
-			     kernel && !(w->perm & PTE_U), true);
+		i = pt_index(va, level);
+		next = below(v, k, i, e, force) ?:
+		       make_kept(v, gfn, level - 1, for_kernel(k, i, force));
 		if (next)
-			set_link(v, e, link_to(next, w->entry[level]));
+			set_link(v, &k->table[i], link_to(next, e));
 		k = next;
 	}
 	return k ? k->table : NULL;
