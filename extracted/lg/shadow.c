@@ -574,7 +574,8 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 	set_bit(gfn, v->vm->is_table);
 	lg_strip(v, gfn, PTE_RW | PTE_D);
 	hash_add(v->kept, &k->hash, gfn);
-	update_all(v, k);
+	if (!level || (level == 3 && kernel))
+		update_all(v, k);
 	return k;
 }
 
