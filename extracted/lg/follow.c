@@ -19,12 +19,44 @@ void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf)
 		return;
 	frame = __sme_set(page_to_phys(vm->pages[gfn]));
 	for (i = 0; i < LG_LEAVES; i++)
-		if (!at[i] || at[i] == leaf || (*at[i] & PTE_FRAME) != frame)
+		if (!at[i] || at[i] == leaf || (*at[i] & PTE_FRAME) != frame ||
+		    !page_private(virt_to_page(at[i])))
 			break;
 	if (i < LG_LEAVES)
 		at[i] = leaf;
 	else
 		at[0] = MANY;
+}
+
+/* Take bits from all leaves of a frame; all bits: the leaves themselves. */
+void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
+{
+	u64 **at = v->vm->leaves[gfn].at, frame;
+	struct lg_kept *k;
+	int i;
+
+	if (!v->vm->pages[gfn])
+		return;
+	frame = __sme_set(page_to_phys(v->vm->pages[gfn]));
+	for (i = 0; i < LG_LEAVES && at[0] != MANY; i++)
+		if (at[i] && (*at[i] & (PTE_FRAME | LG_LINK)) == frame)
+			*at[i] &= ~bits;
+	if (at[0] != MANY && test_bit(gfn, v->vm->followed))
+		return;
+	/* look for the leaves in all tables */
+	memset(at, 0, sizeof(v->vm->leaves[gfn].at));
+	hash_for_each(v->kept, i, k, hash) {
+		u64 *e = k->table;
+
+		for (; !k->level && e < k->table + 512; e++) {
+			if ((*e & PTE_FRAME) != frame)
+				continue;
+			*e &= ~bits;
+			if (*e)
+				lg_note_leaf(v->vm, gfn, e);
+		}
+		cond_resched();
+	}
 }
 
 /* give tables back */
@@ -50,16 +82,8 @@ static void give_back(struct lg_vm *vm)
 /* forget what the host wants back */
 void lg_unfollow(struct lg_vm *vm, u64 gfn)
 {
-	u64 **at = vm->leaves[gfn].at;
-	int i;
-
-	if (at[0] == MANY)
-		lg_drop_all(vm->vcpu);
-	for (i = 0; i < LG_LEAVES && at[0] != MANY; i++)
-		/* A table of ours, where the leaf was, is RW and not D. */
-		if (at[i] && (*at[i] & (PTE_RW | PTE_D)) != PTE_RW)
-			*at[i] = 0;
-	memset(at, 0, sizeof(vm->leaves[gfn]));
+	lg_strip(vm->vcpu, gfn, ~0ULL);
+	memset(vm->leaves[gfn].at, 0, sizeof(vm->leaves[gfn].at));
 	vm->pages[gfn] = NULL;
 	clear_bit(gfn, vm->read_only);
 	/* Last: as long as it is set, the host waits for us. */

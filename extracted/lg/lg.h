@@ -21,6 +21,7 @@
 #include "switcher.h"
 /* headers for all files */
 #include <linux/mmu_notifier.h>
+#include <linux/hashtable.h>
 
 /* sizes and bits of the module */
 #define LG_SLOT_BASE	0xffff800000000000UL	/* PML4 slot 256 */
@@ -38,6 +39,7 @@
 #define PTE_FRAME	0x000ffffffffff000ULL
 /* In the GiB of the machine-to-physical table, and well behind it. */
 #define LG_ROAD_INFO	(LG_SLOT_BASE + (512UL << 20))
+#define LG_LINK		BIT(9)	/* of an entry of ours: to a kept table */
 
 /* structures of the module */
 #define LG_MASK	4
@@ -57,6 +59,16 @@ struct lg_port {
 
 struct lg_leaves {
 	u64 *at[LG_LEAVES];
+};
+
+struct lg_kept {		/* a shadow table, known by what it shadows */
+	struct hlist_node hash;	/* by gfn; unhashed: kept no longer */
+	struct list_head loose;	/* empty: in step with the guest's table */
+	u64 *table;
+	u64 gfn;
+	unsigned int refs;	/* links and bases that lead to it */
+	u8 level;
+	bool kernel;		/* below it all is the guest kernel's */
 };
 
 /* the data page of a vCPU */
@@ -172,6 +184,9 @@ struct lg_vcpu {
 	u64 dr[8];
 	struct fpu_guest fpu;
 	u64 xcr0;
+	DECLARE_HASHTABLE(kept, 10);
+	struct list_head loose;		/* tables that the guest may write */
+	u64 base[2];			/* links to user's and kernel's, or 0 */
 
 	/* fields for entry points and events */
 	struct lg_entry traps[256];
@@ -223,7 +238,7 @@ struct lg_walk {
 	u64 gfn;		/* of the page */
 	u64 leaf;		/* guest's last-level entry */
 	/* more fields of a walk */
-	u64 __user *table;	/* last-level table, in guest memory */
+	u64 entry[4];		/* of each level */
 	u64 upper;		/* RW, U, NX of the levels above it */
 	u64 perm;		/* and of all levels together */
 };
@@ -319,5 +334,17 @@ struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable);
 void lg_unfollow(struct lg_vm *vm, u64 gfn);
 void lg_forget(struct lg_vm *vm);
 void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf);
+
+/* shadow.c: what is kept */
+u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
+		  const struct lg_walk *w);
+bool lg_kept_base(struct lg_vcpu *v);
+bool lg_kept_flush(struct lg_vcpu *v);
+void lg_kept_page(struct lg_vcpu *v, u64 va);
+void lg_forget_kept(struct lg_vcpu *v);
+void lg_no_table(struct lg_vcpu *v, u64 gfn);
+void lg_loosen(struct lg_vcpu *v, u64 gfn);
+void lg_table_changed(struct lg_vcpu *v, u64 __user *slot);
+void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits);
 
 #endif

@@ -25,7 +25,10 @@ static long write_entry(struct lg_vcpu *v, const union request *r)
 	/* write in one of four ways */
 	case MMU_NORMAL_PT_UPDATE:
 	case MMU_PT_UPDATE_NO_TRANSLATE:
-		return put_user(val, slot);
+		err = put_user(val, slot);
+		/* tell of the changed entry */
+		lg_table_changed(v, slot);
+		return err;
 	case MMU_MACHPHYS_UPDATE:
 		return ptr >> PAGE_SHIFT == val ? 0 : -EINVAL;
 	case MMU_PT_UPDATE_PRESERVE_AD:
@@ -34,6 +37,8 @@ static long write_entry(struct lg_vcpu *v, const union request *r)
 			      __try_cmpxchg_user(slot, &old, val |
 					(old & (PTE_A | PTE_D)), fault);
 		} while (err > 0);
+		/* tell of the changed entry */
+		lg_table_changed(v, slot);
 		return err;
 	}
 	return -ENOSYS;
@@ -51,6 +56,8 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 	case MMUEXT_TLB_FLUSH_LOCAL:
 	case MMUEXT_TLB_FLUSH_MULTI:
 	case MMUEXT_TLB_FLUSH_ALL:
+		/* keep what is true, or */
+		if (!lg_kept_flush(v))
 		lg_drop_all(v);
 		return 0;
 	case MMUEXT_INVLPG_LOCAL:
@@ -72,15 +79,21 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 		set_bit(gfn, vm->is_table);
 		return 0;
 	case MMUEXT_UNPIN_TABLE:
+		/* keep no shadow of it */
+		lg_no_table(v, gfn);
 		clear_bit(gfn, vm->is_table);
 		return 0;
 	/* take another base */
 	case MMUEXT_NEW_BASEPTR:
 		v->kernel_cr3 = gfn;
+		/* take the shadow that was kept, or */
+		if (!lg_kept_base(v))
 		lg_drop_user(v);
 		return 0;
 	case MMUEXT_NEW_USER_BASEPTR:
 		v->user_cr3 = gfn;
+		/* take the shadow that was kept, or */
+		if (!lg_kept_base(v))
 		lg_drop_user(v);
 		return 0;
 	}
@@ -129,8 +142,12 @@ long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags)
 
 	if (!slot || put_user(pte, slot))
 		return -EINVAL;
+	/* tell of the changed entry */
+	lg_table_changed(v, slot);
 	lg_drop_page(v, va);
 	if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH)
+		/* keep what is true, or */
+		if (!lg_kept_flush(v))
 		lg_drop_all(v);
 	return 0;
 }

@@ -105,21 +105,26 @@ void lg_drop_user(struct lg_vcpu *v)
 
 void lg_drop_all(struct lg_vcpu *v)
 {
+	/* forget what is kept */
+	lg_forget_kept(v);
 	lg_drop_user(v);
 	drop_range(v->vm, v->kernel_root, 3, 272, 512);
 	v->vm->stats.flushes++;
 }
 
 /* find the last-level shadow table */
-static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va, bool make)
+static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va,
+		       const struct lg_walk *w)
 {
 	int level;
 
+	/* go by the tables that are kept */
+	return w ? lg_kept_leaf(v, table == v->kernel_root, va, w) : NULL;
 	for (level = 3; level; level--) {
 		u64 *e = &table[pt_index(va, level)];
 
 		if (!*e) {
-			u64 *next = make ? shadow_alloc(v->vm) : NULL;
+			u64 *next = w ? shadow_alloc(v->vm) : NULL;
 
 			if (!next)
 				return NULL;
@@ -137,10 +142,12 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 
 	if (!lg_canonical(va) || lg_ours(va))
 		return;
-	table = leaf_table(v, v->kernel_root, va, false);
+	/* look again at one page */
+	lg_kept_page(v, va);
+	table = leaf_table(v, v->kernel_root, va, NULL);
 	if (table)
 		table[pt_index(va, 0)] = 0;
-	table = leaf_table(v, v->user_root, va, false);
+	table = leaf_table(v, v->user_root, va, NULL);
 	if (table)
 		table[pt_index(va, 0)] = 0;
 }
@@ -218,7 +225,7 @@ again:
 		  ((w->upper | entry[0]) & PTE_NX);
 	w->gfn = (entry[0] & PTE_FRAME) >> PAGE_SHIFT;
 	/* remember the table */
-	w->table = slot[0] - pt_index(va, 0);
+	memcpy(w->entry, entry, sizeof(entry));
 	/* refuse what the rights do not allow */
 	if (w->gfn > v->vm->frames)
 		return WALK_NONSENSE;
@@ -247,39 +254,6 @@ static u64 shadow_entry(struct page *page, u64 perm, bool writable)
 	u64 e = __sme_set(page_to_phys(page)) | PTE_P | PTE_U | PTE_A;
 
 	return e | (perm & PTE_NX) | (writable ? PTE_RW | PTE_D : 0);
-}
-
-#define FILL_AROUND	16		/* entries looked at around a fault */
-
-/*
- * Only entries whose accessed bit is set, or the bit would lie; writable
- * only where dirty.
- */
-static void fill_around(struct lg_vcpu *v, u64 *shadow, u64 va,
-			const struct lg_walk *w)
-{
-	unsigned int i = pt_index(va, 0) & ~(FILL_AROUND - 1), n;
-	u64 around[FILL_AROUND];
-
-	if (copy_from_user(around, w->table + i, sizeof(around)))
-		return;
-	for (n = 0; n < FILL_AROUND; n++, i++) {
-		u64 e = around[n], gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
-		bool writable = e & w->upper & PTE_RW && e & PTE_D;
-
-		/* pass over what must not be entered */
-		if (shadow[i] || !(e & PTE_P) || !(e & PTE_A) ||
-		    (v->user && !(e & w->upper & PTE_U)) ||
-		    gfn > v->vm->frames || !v->vm->pages[gfn])
-			continue;
-		/* refuse what the host refuses */
-		writable &= !test_bit(gfn, v->vm->read_only);
-		shadow[i] = shadow_entry(v->vm->pages[gfn], w->upper | e,
-					 writable);
-		/* remember where the neighbour is entered */
-		lg_note_leaf(v->vm, gfn, &shadow[i]);
-		v->vm->stats.fills++;
-	}
 }
 
 /* provide the machine-to-physical table */
@@ -325,8 +299,8 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	/* recognise a write to a read-only table */
 	/* A TLB may hold what it likes until a flush; the guest flushes. */
 	writable = r == (WALK_FAULT | X86_PF_PROT) && !v->user &&
-		   access & X86_PF_WRITE && !(w.leaf & PTE_U) &&
-		   test_bit(w.gfn, v->vm->is_table);
+		   access & X86_PF_WRITE && w.upper & PTE_RW &&
+		   !(w.leaf & PTE_U) && test_bit(w.gfn, v->vm->is_table);
 	/* leave the guest its own fault */
 	if (r && !writable) {
 		*error = access | (r & (X86_PF_PROT | X86_PF_RSVD));
@@ -345,10 +319,10 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 		return true;
 	}
 	/* get the shadow table, dropping if need be */
-	shadow = leaf_table(v, root, va, true);
+	shadow = leaf_table(v, root, va, &w);
 	if (!shadow) {
 		lg_drop_all(v);
-		shadow = leaf_table(v, root, va, true);
+		shadow = leaf_table(v, root, va, &w);
 	}
 	if (!shadow) {
 		lg_kill(v, "Shadow paging: filling",
@@ -356,12 +330,16 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 		return true;
 	}
 	/* enter the page */
+	/* see whether a table becomes writable */
+	if (writable && test_bit(w.gfn, v->vm->is_table)) {
+		writable = access & X86_PF_WRITE;
+		if (writable)
+			lg_loosen(v, w.gfn);
+	}
 	shadow[pt_index(va, 0)] = shadow_entry(page, w.perm, writable);
 	v->vm->stats.fills++;
 	/* remember where the page is entered */
 	lg_note_leaf(v->vm, w.gfn, &shadow[pt_index(va, 0)]);
-	/* enter its neighbours */
-	fill_around(v, shadow, va, &w);
 	return true;
 }
 
@@ -399,6 +377,7 @@ int lg_shadow_init(struct lg_vcpu *v)
 	/* The host's ASIDs use 1 to 6 and 2049 to 2054 (asm/tlbflush.h). */
 	v->kernel_pa = root_pa(vm, v->kernel_root, 0x7f0);
 	v->user_pa = root_pa(vm, v->user_root, 0x7f1);
+	INIT_LIST_HEAD(&v->loose);
 	return v->kernel_pa && v->user_pa ? 0 : -ENOMEM;
 }
 
@@ -410,4 +389,296 @@ void lg_shadow_free(struct lg_vm *vm)
 	list_splice(&vm->shadows, &vm->tables);
 	list_for_each_entry_safe(page, next, &vm->tables, lru)
 		__free_page(page);
+}
+
+/* find a kept table */
+static struct lg_kept *kept_of(u64 entry)
+{
+	return entry & LG_LINK ?
+		(void *)page_private(virt_to_page(table_of(entry))) : NULL;
+}
+
+static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
+				 bool kernel)
+{
+	struct lg_kept *k;
+
+	hash_for_each_possible(v->kept, k, hash, gfn)
+		if (k->gfn == gfn && k->level == level && k->kernel == kernel)
+			return k;
+	return NULL;
+}
+
+/* follow and change links */
+static void set_link(struct lg_vcpu *v, u64 *e, u64 new)
+{
+	struct lg_kept *old = kept_of(*e), *k = kept_of(new);
+
+	if (k)
+		k->refs++;
+	*e = new;
+	if (!old || --old->refs || !hlist_unhashed(&old->hash))
+		return;
+	set_page_private(virt_to_page(old->table), 0);
+	list_add(&virt_to_page(old->table)->lru, &v->vm->shadows);
+	kfree(old);
+}
+
+static u64 link_to(const struct lg_kept *k, u64 e)
+{
+	return __sme_set(__pa(k->table)) | LG_LINK | PTE_P | PTE_A |
+	       (k->kernel ? PTE_U : e & PTE_U) | (e & (PTE_RW | PTE_NX));
+}
+
+/* change a base */
+static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
+{
+	u64 *pa = kernel ? &v->kernel_pa : &v->user_pa, *top = table_of(*pa);
+	u64 *root = k ? k->table : kernel ? v->kernel_root : v->user_root;
+	u64 to = __sme_set(__pa(root));
+
+	if (pgtable_l5_enabled())
+		top[0] = top[511] = to | TABLE_FLAGS;
+	else
+		*pa = to | (*pa & ~PTE_FRAME);
+	set_link(v, &v->base[kernel], k ? link_to(k, 0) : 0);
+}
+
+/* forget a kept table */
+static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
+{
+	u64 *e, *end = k->table + (k->level ? 512 : 0), last = 0;
+	int i;
+
+	set_link(v, &last, link_to(k, 0));
+	hash_del(&k->hash);
+	list_del_init(&k->loose);
+	for (i = 0; i < 2; i++)
+		if (kept_of(v->base[i]) == k)
+			set_base(v, i, NULL);
+	for (e = k->table; e < end; e++)
+		if (*e & LG_LINK)
+			set_link(v, e, 0);
+	if (!k->level && k->refs > 1)
+		clear_page(k->table);
+	set_link(v, &last, 0);
+}
+
+void lg_forget_kept(struct lg_vcpu *v)
+{
+	struct hlist_node *next;
+	struct lg_kept *k;
+	int i;
+
+	hash_for_each_safe(v->kept, i, next, k, hash) {
+		forget_kept(v, k);
+		cond_resched();
+	}
+}
+
+/* The frame is no table of the guest's any more. */
+void lg_no_table(struct lg_vcpu *v, u64 gfn)
+{
+	struct hlist_node *next;
+	struct lg_kept *k;
+
+	hash_for_each_possible_safe(v->kept, k, next, hash, gfn)
+		if (k->gfn == gfn)
+			forget_kept(v, k);
+	clear_bit(gfn, v->vm->is_table);
+}
+
+/* bring an entry into step */
+static bool for_kernel(const struct lg_kept *k, int i, bool force)
+{
+	return k->kernel && (k->level < 3 || i >= 256 || force);
+}
+
+static struct lg_kept *below(struct lg_vcpu *v, struct lg_kept *k, int i,
+			     u64 e, bool force)
+{
+	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
+	struct lg_kept *old = kept_of(k->table[i]);
+
+	if (old && old->gfn == gfn && !hlist_unhashed(&old->hash) &&
+	    old->kernel >= for_kernel(k, i, force))
+		return old;
+	return find_kept(v, gfn, k->level - 1, for_kernel(k, i, force));
+}
+
+static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
+{
+	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT, new = 0;
+	struct lg_vm *vm = v->vm;
+	struct lg_kept *next;
+
+	if (k->level == 3 && i >= 256 && i < 272)
+		return;
+	if (e & PTE_P && e & PTE_A && gfn <= vm->frames) {
+		/* make a link or a leaf */
+		if (k->level) {
+			next = e & PTE_PS ? NULL : below(v, k, i, e, false);
+			new = next ? link_to(next, e) : 0;
+		} else if (vm->pages[gfn] && (k->kernel || e & PTE_U)) {
+			new = shadow_entry(vm->pages[gfn], e, e & PTE_RW && e & PTE_D &&
+					   !test_bit(gfn, vm->read_only) &&
+					   !test_bit(gfn, vm->is_table));
+		}
+	}
+	if (new == k->table[i])
+		return;
+	set_link(v, &k->table[i], new);
+	if (new && !k->level) {
+		lg_note_leaf(vm, gfn, &k->table[i]);
+		vm->stats.fills++;
+	}
+}
+
+/* bring a table into step */
+static void update_all(struct lg_vcpu *v, struct lg_kept *k)
+{
+	u64 __user *table = lg_user(v->vm, k->gfn);
+	u64 e[64], *to = k->table;
+	int i, n;
+
+	for (i = 0; i < 512; i += 64, to += 64) {
+		if (copy_from_user(e, &table[i], sizeof(e)))
+			memset(e, 0, sizeof(e));
+		for (n = 0; n < 64; n++)
+			if (e[n] | to[n])
+				update(v, k, i + n, e[n]);
+	}
+}
+
+/* make a kept table */
+static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
+				 bool kernel)
+{
+	struct lg_kept *k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
+	u64 *ours = kernel ? v->vm->kernel_pdpt : v->vm->user_pdpt;
+
+	if (k)
+		k->table = shadow_alloc(v->vm);
+	if (!k || !k->table) {
+		kfree(k);
+		return NULL;
+	}
+	/* name the new table */
+	k->gfn = gfn;
+	k->level = level;
+	k->kernel = kernel;
+	INIT_LIST_HEAD(&k->loose);
+	set_page_private(virt_to_page(k->table), (unsigned long)k);
+	if (level == 3)
+		k->table[256] = __sme_set(__pa(ours)) | TABLE_FLAGS;
+	set_bit(gfn, v->vm->is_table);
+	lg_strip(v, gfn, PTE_RW | PTE_D);
+	hash_add(v->kept, &k->hash, gfn);
+	if (!level || (level == 3 && kernel))
+		update_all(v, k);
+	return k;
+}
+
+/* loosen and tighten */
+void lg_loosen(struct lg_vcpu *v, u64 gfn)
+{
+	struct lg_kept *k;
+
+	hash_for_each_possible(v->kept, k, hash, gfn)
+		if (k->gfn == gfn && list_empty(&k->loose))
+			list_add(&k->loose, &v->loose);
+}
+
+bool lg_kept_flush(struct lg_vcpu *v)
+{
+	struct lg_kept *k, *next;
+
+	list_for_each_entry_safe(k, next, &v->loose, loose) {
+		if (!k->refs) {
+			forget_kept(v, k);
+			continue;
+		}
+		list_del_init(&k->loose);
+		lg_strip(v, k->gfn, PTE_RW | PTE_D);
+		update_all(v, k);
+		cond_resched();
+	}
+	return true;
+}
+
+void lg_kept_page(struct lg_vcpu *v, u64 va)
+{
+	struct lg_kept *k;
+	u64 e;
+	int i, kernel;
+
+	for (kernel = 0; kernel < 2 && !list_empty(&v->loose); kernel++) {
+		k = kept_of(v->base[kernel]);
+		for (; k; k = kept_of(k->table[i])) {
+			u64 __user *table = lg_user(v->vm, k->gfn);
+
+			i = pt_index(va, k->level);
+			if (!list_empty(&k->loose))
+				update(v, k, i, get_user(e, &table[i]) ? 0 : e);
+		}
+	}
+}
+
+/* take the base that the guest names */
+static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
+{
+	u64 gfn = kernel ? v->kernel_cr3 : v->user_cr3;
+	struct lg_kept *k = kept_of(v->base[kernel]);
+
+	if (k && k->gfn == gfn)
+		return k;
+	k = find_kept(v, gfn, 3, kernel);
+	if (!k && gfn <= v->vm->frames)
+		k = make_kept(v, gfn, 3, kernel);
+	set_base(v, kernel, k);
+	return k;
+}
+
+bool lg_kept_base(struct lg_vcpu *v)
+{
+	lg_kept_flush(v);
+	return take_base(v, true) && take_base(v, false);
+}
+
+/* go down to a kept table */
+u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
+		  const struct lg_walk *w)
+{
+	bool force = kernel && !(w->perm & PTE_U);
+	struct lg_kept *k = take_base(v, kernel), *next;
+	int i, level;
+
+	for (level = 3; k && level; level--) {
+		u64 e = w->entry[level], gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
+
+		i = pt_index(va, level);
+		next = below(v, k, i, e, force) ?:
+		       make_kept(v, gfn, level - 1, for_kernel(k, i, force));
+		if (next)
+			set_link(v, &k->table[i], link_to(next, e));
+		k = next;
+	}
+	return k ? k->table : NULL;
+}
+
+/* hear of a changed entry */
+void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
+{
+	u64 at = (u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT, e, to;
+	struct lg_kept *k;
+
+	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
+		return;
+	to = (e & PTE_FRAME) >> PAGE_SHIFT;
+	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&
+	    test_bit(to, v->vm->is_table) && find_kept(v, gfn, 0, true))
+		lg_no_table(v, to);
+	hash_for_each_possible(v->kept, k, hash, gfn)
+		if (k->gfn == gfn)
+			update(v, k, offset_in_page(at) / 8, e);
 }

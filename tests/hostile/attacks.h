@@ -785,6 +785,123 @@ static void blowup(void)
 	check_alive();
 }
 
+/* Tables of random shape, changed in every way there is; after each flush
+ * what is read must be what our own walk finds. */
+#define KEPT(i3, i2, i1) (50UL << 39 | (u64)(i3) << 30 | (i2) << 21 | (i1) << 12)
+#define KEPT_FLAGS	(PRESENT | WRITE | USER | ACCESSED | DIRTY)
+static volatile u64 kept[10][512] PAGE_ALIGNED, base2[512] PAGE_ALIGNED;
+
+static volatile u64 *kept_page(u64 e)
+{
+	u64 i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		if (e & PRESENT && mfn(kept[i]) == (e << 12) >> 24)
+			return kept[i];
+	return 0;
+}
+
+/* The page behind an address, the last entry, the rights of all levels. */
+static volatile u64 *kept_walk(u64 a, volatile u64 **entry, u64 *rights)
+{
+	volatile u64 *page = kept[0];
+	int level;
+
+	*rights = ~0UL;
+	for (level = 2; page && level >= 0; level--) {
+		*entry = &page[a >> (12 + 9 * level) & 511];
+		*rights &= **entry;
+		page = kept_page(**entry);
+	}
+	return page;
+}
+
+static void kept_read(u64 a)
+{
+	volatile u64 *e, *page, value = 0;
+	struct regs r = user_regs();
+	u64 rights;
+	u32 v;
+
+	page = kept_walk(a, &e, &rights);
+	if (page && rnd() % 2) {
+		set_entry(e, *e & ~(u64)(rnd() & (ACCESSED | DIRTY)));
+		flush();
+		page = kept_walk(a, &e, &rights);
+	}
+	if (rnd() % 2) {
+		v = TRY(value = *(volatile u64 *)(a + 0xff8));
+		if (v != (page ? NOTHING : 14))
+			wrong(page ? "absent" : "present", a);
+		else if (page && (value != page[511] || !(*e & ACCESSED)))
+			wrong("another page, or no mark", a);
+		return;
+	}
+	PUT("\x8a\x98\xf8\x0f\x00\x00\x0f\x05");
+	if (rnd() % 2) {
+		code[0] = 0x88;
+		rights = rights & WRITE ? rights : 0;
+	}
+	r.rax = a;
+	r.rbx = page ? page[511] & 255 : 0;
+	v = call_user(&r);
+	if (v != (page && rights & USER ? SYSCALLED : 14))
+		wrong("a program's access", a);
+	else if (page && v == SYSCALLED && (last.rbx & 255) != (page[511] & 255))
+		wrong("a program's page", a);
+	else if (v == SYSCALLED && (!(*e & ACCESSED) ||
+				    (code[0] == 0x88 && !(*e & DIRTY))))
+		wrong("a mark", a);
+}
+
+static void kept_tables(void)
+{
+	volatile u64 *root = (u64 *)start_info->pt_base, *t;
+	u64 i, k, a, e;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		kept[i][511] = (i + 1) << 1;
+	e = mfn(kept[0]) << 12 | KEPT_FLAGS;
+	set_entry(&l4[50], e);
+	set_entry(&root[50], e);
+	for (i = 0; i < 512; i++)
+		base2[i] = root[i];
+	protect(base2);
+	for (i = 0; i < (rounds ? rounds : 3000); i++) {
+		t = &kept[rnd() % ARRAY_SIZE(kept)][rnd() % 3];
+		a = KEPT(rnd() % 3, rnd() % 3, rnd() % 3);
+		e = mfn(kept[rnd() % ARRAY_SIZE(kept)]) << 12 |
+		    (rnd() & KEPT_FLAGS) | (rnd() % 8 ? KEPT_FLAGS & rnd() : 0);
+		if (rnd() % 4)
+			e |= PRESENT | WRITE | USER | ACCESSED;
+		k = rnd() % 12;
+		if (k < 4)
+			set_entry(t, e);
+		else if (k < 6)
+			TRY(*t = e);
+		else if (k == 6)
+			TRY(*(volatile u64 *)(a + rnd() % 3 * 8) = e);
+		else if (k == 7)
+			hypercall(UPDATE_VA_MAPPING, a, e, rnd() % 3, 0);
+		else if (k == 8)
+			map((u64 *)((u64)t & -4096), mfn(t) << 12 | PRESENT |
+			    (rnd() & (WRITE | ACCESSED | DIRTY)));
+		else if (k == 9)
+			mmuext(rnd() % 2 ? UNPIN : PIN_L4 - rnd() % 4, mfn(t));
+		else if (k == 10)
+			mmuext(NEW_BASEPTR, mfn(rnd() % 2 ? root : base2));
+		else
+			TRY((void)*(volatile u64 *)a);
+		if (rnd() % 3)
+			continue;
+		flush();
+		for (k = 0; k < 4; k++)
+			kept_read(KEPT(rnd() % 3, rnd() % 3, rnd() % 3));
+	}
+	mmuext(NEW_BASEPTR, mfn(root));
+	check_alive();
+}
+
 /* ---- hypercalls ---- */
 
 static void multicall(void)
