@@ -98,6 +98,8 @@ static void drop_range(struct lg_vm *vm, u64 *table, int level, int from,
 /* A new base: the user half of both roots is forgotten. */
 void lg_drop_user(struct lg_vcpu *v)
 {
+	/* forget the walks of the user half */
+	lg_forget_walks(v, 0, LG_SLOT_BASE);
 	drop_range(v->vm, v->kernel_root, 3, 0, 256);
 	drop_range(v->vm, v->user_root, 3, 0, 256);
 	drop_range(v->vm, v->user_root, 3, 272, 512);
@@ -105,6 +107,8 @@ void lg_drop_user(struct lg_vcpu *v)
 
 void lg_drop_all(struct lg_vcpu *v)
 {
+	/* forget all walks */
+	lg_forget_walks(v, 0, ~0ULL);
 	lg_drop_user(v);
 	drop_range(v->vm, v->kernel_root, 3, 272, 512);
 	v->vm->stats.flushes++;
@@ -135,6 +139,8 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 {
 	u64 *table;
 
+	/* forget the walks of one page */
+	lg_forget_walks(v, va & PAGE_MASK, va | ~PAGE_MASK);
 	if (!lg_canonical(va) || lg_ours(va))
 		return;
 	table = leaf_table(v, v->kernel_root, va, false);
