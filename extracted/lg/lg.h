@@ -287,7 +287,11 @@ long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags);
 void lg_event_raise(struct lg_vm *vm, unsigned int port);
 int lg_event_notify(struct lg_vm *vm, unsigned int port, int fd);
 void lg_event_free(struct lg_vm *vm);
-bool lg_event_pending(struct lg_vcpu *v);
+static inline bool lg_event_pending(const struct lg_vcpu *v)
+{
+	return READ_ONCE(v->info->evtchn_upcall_pending) &&
+	       !READ_ONCE(v->info->evtchn_upcall_mask);
+}
 long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* clock.c */

@@ -53,5 +53,5 @@ void lg_road_out(struct lg_vcpu *v)
 {
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
-	rdmsrl(MSR_KERNEL_GS_BASE, v->d->kgs_base);
+	v->d->kgs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 }
