@@ -100,6 +100,7 @@ void lg_drop_user(struct lg_vcpu *v)
 {
 	/* forget the walks of the user half */
 	lg_forget_walks(v, 0, LG_SLOT_BASE);
+	v->vm->stats.drops++;
 	drop_range(v->vm, v->kernel_root, 3, 0, 256);
 	drop_range(v->vm, v->user_root, 3, 0, 256);
 	drop_range(v->vm, v->user_root, 3, 272, 512);
@@ -141,6 +142,7 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 
 	/* forget the walks of one page */
 	lg_forget_walks(v, va & PAGE_MASK, va | ~PAGE_MASK);
+	v->vm->stats.zaps++;
 	if (!lg_canonical(va) || lg_ours(va))
 		return;
 	table = leaf_table(v, v->kernel_root, va, false);
