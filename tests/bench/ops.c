@@ -141,6 +141,7 @@ static void prot_fault(const struct row *r)
 	signal(SIGSEGV, unprotect);
 	LOOP(r, mprotect(page, PAGE, PROT_READ); touch(page, 1, 1));
 	signal(SIGSEGV, SIG_DFL);
+	munmap(page, PAGE);
 }
 
 static void mprotect_flip(const struct row *r)
@@ -150,6 +151,7 @@ static void mprotect_flip(const struct row *r)
 	touch(p, 1, 1);
 	LOOP(r, mprotect(p, PAGE, PROT_READ); touch(p, 1, 0);
 	     mprotect(p, PAGE, PROT_READ | PROT_WRITE); touch(p, 1, 1));
+	munmap(p, PAGE);
 }
 
 static void map_at(const struct row *r, void *where)
@@ -174,10 +176,13 @@ static void pf_anon(const struct row *r) { fault_in(r, pages(r->n, ANON, -1), 1)
 static char *of_file(const struct row *r)
 {
 	int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
-	char *p;
+	char *p = pages(1, ANON, -1);
 
-	if (fd < 0 || fallocate(fd, 0, 0, r->n * PAGE))
-		fail("a file in /tmp");
+	memset(p, 1, PAGE);
+	for (long i = 0; i < r->n; i++)
+		if (write(fd, p, PAGE) != PAGE)
+			fail("a file in /tmp");
+	munmap(p, PAGE);
 	p = pages(r->n, MAP_SHARED, fd);
 	close(fd);
 	return p;
