@@ -122,8 +122,10 @@ static void ignore(int s) { (void)s; }
 
 static void signals(const struct row *r)
 {
+	pid_t me = getpid();
+
 	signal(SIGUSR1, ignore);
-	LOOP(r, syscall(SYS_kill, getpid(), SIGUSR1));
+	LOOP(r, syscall(SYS_kill, me, SIGUSR1));
 }
 
 static char *page;
