@@ -111,6 +111,16 @@ static void last(const struct row *r) { end(r->name, r->per, r->unit, r->n); }
 static void nothing(const struct row *r) { LOOP(r, ); }
 static void null_syscall(const struct row *r) { LOOP(r, syscall(SYS_getppid)); }
 
+/* One exit and back, with a read of guest memory: Xen's forced cpuid. */
+static void xen_cpuid(const struct row *r)
+{
+	if (access("/sys/hypervisor/type", F_OK))
+		return;
+	LOOP(r, ({ unsigned int a_ = 0x40000000, b_, c_, d_;
+		asm volatile(".byte 0x0f,0x0b,0x78,0x65,0x6e,0x0f,0xa2"
+			     : "+a" (a_), "=b" (b_), "=c" (c_), "=d" (d_)); }));
+}
+
 static void clock_get(const struct row *r)
 {
 	struct timespec t;
@@ -283,6 +293,7 @@ static void futex_rt(const struct row *r)
 static const struct row rows[] = {
 	{ "nothing", nothing, 1, 1, "ns" },
 	{ "null_syscall", null_syscall, 20000, 1, "ns" },
+	{ "xen_cpuid", xen_cpuid, 20000, 1, "ns" },
 	{ "clock_gettime", clock_get, 20000, 1, "ns" },
 	{ "signal", signals, 5000, 1, "ns" },
 	{ "prot_fault_sig", prot_fault, 2000, 1, "ns" },
@@ -471,7 +482,7 @@ static int watch(char **argv)
 {
 	static const char *const names[] = { "exits", "hypercalls", "faults", "fills",
 		"irqs", "events", "emulated", "flushes" };
-	union { struct lg_stats st; __u64 n[9]; } was, is;
+	union { struct lg_stats st; __u64 n[sizeof(struct lg_stats) / 8]; } was = { .n = { 0 } }, is;
 	char line[4096], row[64];
 	int fd = -1, s, p[2];
 	pid_t pid;
@@ -504,6 +515,17 @@ static int watch(char **argv)
 		printf("STATS %s", row);
 		for (int i = 0; i < 8; i++)
 			printf(" %s %llu", names[i], is.n[i] - was.n[i]);
+		printf("\nWHY %s", row);
+		for (unsigned int i = 9; i < sizeof(is) / 8; i++) {
+			static const char *const more[] = { "zaps", "drops", "injected", "ports", "runs" };
+			__u64 n = is.n[i] - was.n[i];
+
+			if (n && i < 174)
+				printf(" %s_%u %llu", i < 46 ? "exit" : i < 110 ? "call" : "piece",
+				       i < 46 ? i - 9 : (i - 46) % 64, n);
+			else if (n)
+				printf(" %s %llu", more[i - 174], n);
+		}
 		printf("\n");
 	}
 	waitpid(pid, &s, 0);
@@ -530,11 +552,16 @@ int main(int argc, char **argv)
 		net(argv[2], atoi(argv[3]));
 	else if (!strcmp(what, "watch") && argc > 2)
 		return watch(argv + 2);
-	else if (!strcmp(what, "tsc"))
+	else if (!strcmp(what, "tsc") && argc > 2) {
+		SEEN("'1'");
 		printf("%llu\n", __rdtsc());
-	else if (!strcmp(what, "up") && !clock_gettime(CLOCK_BOOTTIME, &t))
+	} else if (!strcmp(what, "tsc")) {
+		SEEN("'0'");
+		printf("%llu\n", __rdtsc());
+	} else if (!strcmp(what, "up") && !clock_gettime(CLOCK_BOOTTIME, &t)) {
+		SEEN("'1'");
 		printf("ROW boot_to_init %.2f ms 1\n", t.tv_sec * 1e3 + t.tv_nsec / 1e6);
-	else
+	} else
 		fail("usage: see ops.c");
 	return 0;
 }
