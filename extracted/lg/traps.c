@@ -81,12 +81,12 @@ void lg_inject(struct lg_vcpu *v, unsigned int vector, u32 error)
 /* deliver pending events */
 void lg_deliver_events(struct lg_vcpu *v)
 {
-	struct lg_entry upcall = v->callbacks[CALLBACKTYPE_event];
+	struct lg_entry upcall = {
+		v->callbacks[CALLBACKTYPE_event].address, LG_MASK };
 
 	if (!lg_event_pending(v) || !upcall.address)
 		return;
 	v->vm->stats.events++;
-	upcall.flags = LG_MASK;
 	bounce(v, &upcall, false, 0);
 }
 
