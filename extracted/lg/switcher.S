@@ -82,7 +82,6 @@ vectors:
 		.endif
 	vec = vec + 1
 	.endr
-
 /* take system calls */
 .macro system_call name, cs, number
 	.balign 16
