@@ -25,7 +25,7 @@ PREFIX ?= /usr/local
 VERSION = $(or $(shell sed -n 's/^\#define LG_VERSION[ \t]*"\(.*\)"/\1/p' \
 	$(X)/include/lguest.h $(X)/launcher/launcher.h 2>/dev/null),0.1)
 
-.PHONY: all extracted extracted-check launcher module run check matrix unit \
+.PHONY: all extracted extracted-check launcher module run check matrix bench unit \
 	book html lint count debug guest-kernel install uninstall clean \
 	distclean help
 
@@ -74,6 +74,9 @@ check: ready ## every test; ends with "N passed, N failed"
 
 matrix: ready ## every combination of host, guest and CPU
 	@tests/matrix
+
+bench: ready ## what an operation costs, bare and in a guest (PEERS=yes: Xen, KVM, UML)
+	@tests/bench/run
 
 guest-kernel: ## a small guest kernel from Debian's sources (GUEST=own)
 	@tests/guest-kernel

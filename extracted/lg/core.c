@@ -185,6 +185,7 @@ static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 		lg_set_rax(v->d, v->port_read, v->run.value);
 		v->port_read = 0;
 	}
+	v->vm->stats.runs++;
 	err = v->dead ? -ESRCH : lg_run(v);
 	if (!err && copy_to_user(arg, &v->run, sizeof(v->run)))
 		err = -EFAULT;

@@ -6,23 +6,36 @@
 #include "lg.h"
 #include "host.h"
 
+/* exchange the spare base of gs */
+static u64 exchange_spare(u64 base)
+{
+	u64 old;
+
+	/* exchange it without MSRs */
+	if (boot_cpu_has(X86_FEATURE_FSGSBASE)) {
+		asm volatile("swapgs; rdgsbase %0; wrgsbase %1; swapgs"
+			     : "=&r" (old) : "r" (base) : "memory");
+		return old;
+	}
+	old = __rdmsr(MSR_KERNEL_GS_BASE);
+	native_wrmsrl(MSR_KERNEL_GS_BASE, base);
+	return old;
+}
+
 /* give the processor to the guest */
 void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 {
 	struct lg_data *d = v->d;
-	const struct desc_struct *gdt = this_cpu_ptr(&gdt_page)->gdt;
-	struct tss_struct *tss = this_cpu_ptr(&cpu_tss_rw);
 	struct desc_struct *own = v->reserved + (LG_TSS & 0xfff) / 8;
 	unsigned long cr3 = __read_cr3();
 	int i;
 
 	/* build the transition table */
-	memcpy(v->tgdt, gdt, GDT_SIZE);
+	memcpy(v->tgdt, this_cpu_ptr(&gdt_page)->gdt, GDT_SIZE);
 	v->tgdt[GDT_ENTRY_TSS].type = DESC_TSS;
 	own->type = DESC_TSS;
 	/* The host's gates run on our TSS for a moment on the way out. */
-	for (i = 0; i < 4; i++)
-		d->tss.ist[i] = tss->x86_tss.ist[i];
+	memcpy(d->tss.ist, this_cpu_ptr(&cpu_tss_rw)->x86_tss.ist, 4 * 8);
 	/* say which control registers to load */
 	/*
 	 * A global entry of the host would outlive the change of CR3.  The
@@ -42,24 +55,23 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 	savesegment(es, h->es);
 	savesegment(fs, h->fs);
 	savesegment(gs, h->gs);
-	rdmsrl(MSR_FS_BASE, h->fs_base);
-	rdmsrl(MSR_KERNEL_GS_BASE, h->kgs_base);
-	wrmsrl(MSR_KERNEL_GS_BASE, d->kgs_base);
+	h->fs_base = x86_fsbase_read_cpu();
+	h->kgs_base = exchange_spare(d->kgs_base);
 
 	/* point system calls at the switcher */
-	rdmsrl(MSR_STAR, h->star);
-	rdmsrl(MSR_LSTAR, h->lstar);
-	rdmsrl(MSR_CSTAR, h->cstar);
-	rdmsrl(MSR_SYSCALL_MASK, h->fmask);
-	wrmsrl(MSR_STAR, (u64)LG_USER_CS32 << 48 | (u64)LG_CS << 32);
-	wrmsrl(MSR_LSTAR, (u64)v->block + lg_off_syscall64);
-	wrmsrl(MSR_CSTAR, (u64)v->block + lg_off_syscall32);
-	wrmsrl(MSR_SYSCALL_MASK, X86_EFLAGS_IF | X86_EFLAGS_TF |
-	       X86_EFLAGS_DF | X86_EFLAGS_NT | X86_EFLAGS_AC);
+	h->star = __rdmsr(MSR_STAR);
+	h->lstar = __rdmsr(MSR_LSTAR);
+	h->cstar = __rdmsr(MSR_CSTAR);
+	h->fmask = __rdmsr(MSR_SYSCALL_MASK);
+	native_wrmsrl(MSR_STAR, (u64)LG_USER_CS32 << 48 | (u64)LG_CS << 32);
+	native_wrmsrl(MSR_LSTAR, (u64)v->block + lg_off_syscall64);
+	native_wrmsrl(MSR_CSTAR, (u64)v->block + lg_off_syscall32);
+	if (~h->fmask & SYSCALL_CLEARS)
+		native_wrmsrl(MSR_SYSCALL_MASK, SYSCALL_CLEARS);
 	/* forbid SYSENTER */
 	if (boot_cpu_has(X86_FEATURE_SEP)) {
-		rdmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
-		wrmsrl(MSR_IA32_SYSENTER_CS, 0);
+		h->sysenter_cs = __rdmsr(MSR_IA32_SYSENTER_CS);
+		native_wrmsrl(MSR_IA32_SYSENTER_CS, 0);
 	}
 	/* give the guest its wide registers */
 	lg_wide_in(v, h);
@@ -68,11 +80,10 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 		write_cr0(read_cr0() | X86_CR0_TS);
 	/* silence the sampling hardware */
 	/* PEBS would write the host's buffer through the guest's tables. */
-	h->pebs = 0;
-	if (boot_cpu_has(X86_FEATURE_PEBS))
-		rdmsrl(MSR_IA32_PEBS_ENABLE, h->pebs);
+	h->pebs = boot_cpu_has(X86_FEATURE_PEBS) ?
+		__rdmsr(MSR_IA32_PEBS_ENABLE) : 0;
 	if (h->pebs)
-		wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+		native_wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
 	/* load the debug registers */
 	if (hw_breakpoint_active())
 		set_debugreg(0, 7);
@@ -117,16 +128,17 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
 	if (h->pebs)
-		wrmsrl(MSR_IA32_PEBS_ENABLE, h->pebs);
+		native_wrmsrl(MSR_IA32_PEBS_ENABLE, h->pebs);
 	/* take the guest's wide registers away */
 	lg_wide_out(v, h);
 	/* put back the system calls */
 	if (boot_cpu_has(X86_FEATURE_SEP))
-		wrmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
-	wrmsrl(MSR_SYSCALL_MASK, h->fmask);
-	wrmsrl(MSR_CSTAR, h->cstar);
-	wrmsrl(MSR_LSTAR, h->lstar);
-	wrmsrl(MSR_STAR, h->star);
+		native_wrmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
+	if (~h->fmask & SYSCALL_CLEARS)
+		native_wrmsrl(MSR_SYSCALL_MASK, h->fmask);
+	native_wrmsrl(MSR_CSTAR, h->cstar);
+	native_wrmsrl(MSR_LSTAR, h->lstar);
+	native_wrmsrl(MSR_STAR, h->star);
 	/* put back the segments */
 	if (h->ds)
 		loadsegment(ds, h->ds);
@@ -136,6 +148,6 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 		loadsegment(fs, h->fs);
 	if (h->gs)
 		load_gs_index(h->gs);
-	wrmsrl(MSR_FS_BASE, h->fs_base);
-	wrmsrl(MSR_KERNEL_GS_BASE, h->kgs_base);
+	x86_fsbase_write_cpu(h->fs_base);
+	exchange_spare(h->kgs_base);
 }

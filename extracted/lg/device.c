@@ -42,8 +42,10 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 	if (port >> 13 != LG_BAR(0) >> 13 && port >> 3 != 0xcf8 >> 3)
 		return false;
 	/* see to bell and status at once */
-	if (at_once(v, port, out, size))
+	if (at_once(v, port, out, size)) {
+		v->vm->stats.ports++;
 		return true;
+	}
 	/* end the run for the launcher */
 	run->exit = LG_EXIT_IO;
 	run->port = port;

@@ -6,13 +6,6 @@
 #include "lg.h"
 #include "host.h"
 
-/* see whether an upcall is due */
-bool lg_event_pending(struct lg_vcpu *v)
-{
-	return READ_ONCE(v->info->evtchn_upcall_pending) &&
-	       !READ_ONCE(v->info->evtchn_upcall_mask);
-}
-
 /* ask for an upcall */
 static void upcall(struct lg_vcpu *v, unsigned int port)
 {

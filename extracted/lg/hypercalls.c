@@ -355,6 +355,7 @@ static long multicall(struct lg_vcpu *v, u64 list, u64 count)
 		if (lg_write(v, at + offsetof(struct multicall_entry, result),
 			     &e.result, sizeof(e.result)))
 			return -EFAULT;
+		v->vm->stats.pieces[c.nr & 63]++;
 		cond_resched();
 	}
 	return 0;
@@ -435,6 +436,8 @@ void lg_hypercall(struct lg_vcpu *v)
 	struct call c = { d->rax, { d->rdi, d->rsi, d->rdx, d->r10, d->r8 } };
 
 	v->vm->stats.hypercalls++;
+	/* count the call by its number */
+	v->vm->stats.calls[c.nr & 63]++;
 	if (c.nr == __HYPERVISOR_iret) {
 		lg_iret(v);
 		return;

@@ -55,6 +55,13 @@ struct lg_port {
 	struct eventfd_ctx *notify;
 };
 
+#define LG_SEEN	8	/* walks that are remembered */
+
+struct lg_seen {
+	u64 key;	/* page | PTE_P | access of the walk; 0: none */
+	u64 gfn;
+};
+
 #define LG_LEAVES	3	/* of a frame, that are remembered */
 
 struct lg_leaves {
@@ -183,6 +190,7 @@ struct lg_vcpu {
 	u64 cr0, guest_cr4;
 	u64 dr[8];
 	struct fpu_guest fpu;
+	struct lg_seen seen[LG_SEEN];
 	u64 xcr0;
 	DECLARE_HASHTABLE(kept, 10);
 	struct list_head loose;		/* tables that the guest may write */
@@ -294,7 +302,11 @@ long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags);
 void lg_event_raise(struct lg_vm *vm, unsigned int port);
 int lg_event_notify(struct lg_vm *vm, unsigned int port, int fd);
 void lg_event_free(struct lg_vm *vm);
-bool lg_event_pending(struct lg_vcpu *v);
+static inline bool lg_event_pending(const struct lg_vcpu *v)
+{
+	return READ_ONCE(v->info->evtchn_upcall_pending) &&
+	       !READ_ONCE(v->info->evtchn_upcall_mask);
+}
 long lg_event_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* clock.c */
@@ -314,6 +326,10 @@ void lg_raise(unsigned long vector);
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size);
 long lg_device_irq(struct lg_vm *vm, unsigned long arg);
 long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
+
+/* memory.c: walks that are remembered */
+int lg_walk_seen(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
+void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to);
 
 /* wide.c */
 void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4]);

@@ -75,7 +75,10 @@ static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 		struct lg_walk w;
 		u8 __user *p;
 
-		if (lg_walk(v, va, access, &w))
+		if (
+			/* it is not remembered, and */
+			lg_walk_seen(v, va, access, &w) &&
+			lg_walk(v, va, access, &w))
 			return -EFAULT;
 		/* see whether a table is written */
 		if (write && test_bit(w.gfn, v->vm->is_table))
@@ -98,4 +101,28 @@ int lg_read(struct lg_vcpu *v, u64 va, void *to, size_t len)
 int lg_write(struct lg_vcpu *v, u64 va, const void *from, size_t len)
 {
 	return copy(v, va, (void *)from, len, true);
+}
+
+int lg_walk_seen(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w)
+{
+	u64 key = (va & PAGE_MASK) | access | PTE_P;
+	struct lg_seen *s = &v->seen[(va >> PAGE_SHIFT ^ access) % LG_SEEN];
+	int err;
+
+	w->gfn = s->gfn;
+	if (s->key == key)
+		return 0;
+	err = lg_walk(v, va, access, w);
+	if (!err)
+		*s = (struct lg_seen) { key, w->gfn };
+	return err;
+}
+
+void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to)
+{
+	struct lg_seen *s;
+
+	for (s = v->seen; s < v->seen + LG_SEEN; s++)
+		if ((s->key >= from && s->key <= to) || s->key & X86_PF_USER)
+			s->key = 0;
 }

@@ -32,6 +32,7 @@ int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset)
 			 lg_page(v->vm, gfn), LG_RW);
 
 	v->d->info = err ? 0 : LG_ROAD_INFO + offset;
+	v->d->verw = host_clears_buffers() ? LG_USER_SS : 0;
 	return err;
 }
 
@@ -43,7 +44,6 @@ void lg_road_in(struct lg_vcpu *v)
 	d->user = v->user;
 	d->kernel_sp = v->kernel_sp;
 	d->road = d->info && !(d->dr7 & 0xff);
-	d->verw = host_clears_buffers() ? LG_USER_SS : 0;
 	d->keep = d->host_cr4 & X86_CR4_PCIDE ? X86_CR3_PCID_NOFLUSH : 0;
 	d->kernel_root = v->kernel_pa | (v->user ? 0 : d->keep);
 	d->user_root = v->user_pa | (v->user ? d->keep : 0);
@@ -53,5 +53,5 @@ void lg_road_out(struct lg_vcpu *v)
 {
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
-	rdmsrl(MSR_KERNEL_GS_BASE, v->d->kgs_base);
+	v->d->kgs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 }

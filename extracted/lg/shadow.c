@@ -105,6 +105,8 @@ void lg_drop_user(struct lg_vcpu *v)
 
 void lg_drop_all(struct lg_vcpu *v)
 {
+	/* forget all walks */
+	lg_forget_walks(v, 0, ~0ULL);
 	/* forget what is kept */
 	lg_forget_kept(v);
 	lg_drop_user(v);
@@ -140,6 +142,9 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 {
 	u64 *table;
 
+	/* forget the walks of one page */
+	lg_forget_walks(v, va & PAGE_MASK, va | ~PAGE_MASK);
+	v->vm->stats.zaps++;
 	if (!lg_canonical(va) || lg_ours(va))
 		return;
 	/* look again at one page */
@@ -451,6 +456,7 @@ static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 	int i;
 
 	set_link(v, &last, link_to(k, 0));
+	v->vm->stats.drops++;
 	hash_del(&k->hash);
 	list_del_init(&k->loose);
 	for (i = 0; i < 2; i++)
@@ -593,6 +599,7 @@ bool lg_kept_flush(struct lg_vcpu *v)
 {
 	struct lg_kept *k, *next;
 
+	lg_forget_walks(v, 0, ~0ULL);
 	list_for_each_entry_safe(k, next, &v->loose, loose) {
 		if (!k->refs) {
 			forget_kept(v, k);

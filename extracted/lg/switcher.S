@@ -9,6 +9,35 @@
 
 #define DATA(off)	(lg_switcher + LG_P_DATA * 4096 + (off))(%rip)
 #define HOST(off)	(lg_switcher + LG_P_HOST * 4096 + (off))(%rip)
+/* read and write a segment's base */
+.macro get_base seg, msr, at
+	/* read it by an instruction of its own */
+	testl	$X86_CR4_FSGSBASE, DATA(LG_D_CR4)
+	jz	1f
+	rd\seg\()base %rax
+	movq	%rax, DATA(\at)
+	jmp	2f
+	1:
+	movl	$\msr, %ecx
+	rdmsr
+	movl	%eax, DATA(\at)
+	movl	%edx, DATA(\at + 4)
+2:
+.endm
+.macro set_base seg, msr, page, at
+	/* write it by an instruction of its own */
+	testl	$X86_CR4_FSGSBASE, DATA(LG_D_CR4)
+	jz	1f
+	movq	lg_switcher + \page * 4096 + \at(%rip), %rax
+	wr\seg\()base %rax
+	jmp	2f
+	1:
+	movl	$\msr, %ecx
+	movl	lg_switcher + \page * 4096 + \at(%rip), %eax
+	movl	lg_switcher + \page * 4096 + \at + 4(%rip), %edx
+	wrmsr
+2:
+.endm
 /* return to ring 0 without iretq */
 /*
  * Return to ring 0 from an IST stack that holds just the CPU's frame.  No
@@ -53,7 +82,6 @@ vectors:
 		.endif
 	vec = vec + 1
 	.endr
-
 /* take system calls */
 .macro system_call name, cs, number
 	.balign 16
@@ -97,14 +125,8 @@ leave:
 		movw	%es, DATA(LG_D_ES)
 		movw	%fs, DATA(LG_D_FS)
 		movw	%gs, DATA(LG_D_GS)
-		movl	$MSR_FS_BASE, %ecx
-		rdmsr
-		movl	%eax, DATA(LG_D_FS_BASE)
-		movl	%edx, DATA(LG_D_FS_BASE + 4)
-		movl	$MSR_GS_BASE, %ecx
-		rdmsr
-		movl	%eax, DATA(LG_D_GS_BASE)
-		movl	%edx, DATA(LG_D_GS_BASE + 4)
+		get_base fs, MSR_FS_BASE, LG_D_FS_BASE
+		get_base gs, MSR_GS_BASE, LG_D_GS_BASE
 abort:
 	/* switch the guest's breakpoints off */
 	/* A guest's breakpoints may name the host's addresses: off, first. */
@@ -125,10 +147,7 @@ abort:
 		movl	%eax, %fs
 		movl	%eax, %gs
 		lldt	%ax
-		movl	$MSR_GS_BASE, %ecx
-		movl	HOST(LG_H_GS_BASE), %eax
-		movl	HOST(LG_H_GS_BASE + 4), %edx
-		wrmsr
+		set_base gs, MSR_GS_BASE, LG_P_HOST, LG_H_GS_BASE
 	/* give the host its gates and its task */
 	/* From here on the host's own gates and stacks serve again. */
 		lidt	16(%rsp)
@@ -513,14 +532,8 @@ enter_window:
 		movl	%eax, %gs
 	segments_loaded:
 	/* load the bases and the breakpoints */
-		movl	$MSR_FS_BASE, %ecx
-		movl	DATA(LG_D_FS_BASE), %eax
-		movl	DATA(LG_D_FS_BASE + 4), %edx
-		wrmsr
-		movl	$MSR_GS_BASE, %ecx
-		movl	DATA(LG_D_GS_BASE), %eax
-		movl	DATA(LG_D_GS_BASE + 4), %edx
-		wrmsr
+		set_base fs, MSR_FS_BASE, LG_P_DATA, LG_D_FS_BASE
+		set_base gs, MSR_GS_BASE, LG_P_DATA, LG_D_GS_BASE
 		movq	DATA(LG_D_DR7), %rax
 		testb	%al, %al
 		jz	1f
@@ -567,10 +580,8 @@ SYM_FUNC_START(lg_enter)
 	sgdt	(%rsp)
 	sidt	16(%rsp)
 	/* note what the way back needs */
-		movl	$MSR_GS_BASE, %ecx
-		rdmsr
-		movl	%eax, (LG_P_HOST * 4096 + LG_H_GS_BASE)(%rdi)
-		movl	%edx, (LG_P_HOST * 4096 + LG_H_GS_BASE + 4)(%rdi)
+		movq	PER_CPU_VAR(this_cpu_off), %rax
+		movq	%rax, (LG_P_HOST * 4096 + LG_H_GS_BASE)(%rdi)
 		movq	%rsp, (LG_P_HOST * 4096 + LG_H_RSP)(%rdi)
 	/* change table and task, and jump */
 		lgdt	(LG_P_DATA * 4096 + LG_D_TGDTR)(%rdi)

@@ -277,8 +277,7 @@ static int run_loop(struct lg_vcpu *v)
 					lg_event_pending(v) ||
 					READ_ONCE(v->timer_fired)))
 				return -EINTR;
-			if (lg_event_pending(v))
-				v->halted = false;
+			v->halted = !lg_event_pending(v);
 			continue;
 		}
 		/* deliver events or stop */

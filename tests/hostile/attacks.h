@@ -620,6 +620,53 @@ static void pt_bits(void)
 	check_alive();
 }
 
+/* Change entry 2 + k of l1 and announce it in one of five ways. */
+static u64 change(u64 k, u64 how, u64 entry)
+{
+	u64 window = 0x402000 + k * PAGE_SIZE;
+
+	if (how)
+		set_entry(&l1[2 + k], entry);
+	if (how == 0)
+		map((void *)window, entry);
+	else if (how == 1)
+		mmuext(7, window + 24);			/* INVLPG_LOCAL */
+	else if (how == 2)
+		flush();
+	else if (how == 3)
+		mmuext(NEW_BASEPTR, mfn((u64 *)start_info->pt_base));
+	else
+		hypercall(UPDATE_VA_MAPPING, window, entry, 1, 0);
+	return window;
+}
+
+/* What calls read and write follows the tables after each kind of flush. */
+static void stale_copy(void)
+{
+	u64 i, k, how, entry, window;
+
+	for (i = 0; i < 160; i++) {
+		k = i / 2 % 16;		/* more pages than anybody remembers */
+		how = i / 32;
+		entry = mfn(scratch[i & 1]) << 12 | PRESENT | WRITE;
+		scratch[0][0] = scratch[1][0] = 0;
+		window = change(k, how, entry);
+		if (hypercall(XEN_VERSION, 3, window, 0, 0))
+			wrong("a call could not write", i);
+		if (!scratch[i & 1][0] || scratch[~i & 1][0])
+			wrong("a call wrote to the page before", i);
+		if (~l1[2 + k] & (ACCESSED | DIRTY))
+			wrong("accessed and dirty are not set", l1[2 + k]);
+		change(k, how, entry & ~(u64)WRITE);
+		if (!hypercall(XEN_VERSION, 3, window, 0, 0))
+			wrong("a call wrote to a read-only page", i);
+		change(k, how, 0);
+		if (hypercall(VCPU_OP, 8, 0, window, 0) != -14)
+			wrong("a call read an absent page", i);
+	}
+	check_alive();
+}
+
 /* Frames that we do not have. */
 static void pt_frames(void)
 {

@@ -384,6 +384,7 @@ static const struct { const char *name; void (*run)(void); } attacks[] = {
 	A(top_of_user), A(segment_base), A(gdt),
 	A(descriptor), A(ldt), A(areas), A(scribble), A(probe),
 	A(user_probe_kernel), A(mmu_update), A(pt_bits), A(pt_frames),
+	A(stale_copy),
 	A(pt_loop), A(pt_slots), A(kept_tables), A(newbase_wild), A(newbase_garbage),
 	A(userbase_garbage), A(blowup), A(multicall), A(multicall_iret),
 	A(console), A(events), A(timers), A(vcpus), A(fuzz_gently), A(fuzz),
