@@ -19,21 +19,20 @@ enum { RX, TX };
 struct net {
 	struct device *dev;
 	int cable;		/* a read or write is one frame */
-	short events;		/* what the loop watches it for */
+	uint32_t events;	/* what the loop watches it for */
 	bool full;		/* it did not take the last frame */
 	size_t bare;		/* bytes of the header that it leaves out */
 	size_t waiting;		/* bytes of in[] that wait for buffers */
 	uint8_t in[FRAME_MAX] __attribute__((aligned(8)));
-	uint8_t out[FRAME_MAX] __attribute__((aligned(8)));
 };
 
 /* large frames */
 #define NEVER		63		/* a feature that nobody offers */
 
-static bool permitted(const struct device *d, const void *frame, size_t size,
+static bool permitted(const struct device *d, const void *header, size_t size,
 		      int csum, int tso4, int tso6)
 {
-	const struct virtio_net_hdr_v1 *h = frame;
+	const struct virtio_net_hdr_v1 *h = header;
 	bool partial = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
 
 	if (size < HEADER + ETHER_HDR_LEN || size > FRAME_MAX ||
@@ -141,21 +140,24 @@ static void receive(struct net *n)
 			return;
 		n->waiting = 0;
 	}
+	eventfd_write(n->dev->vq[RX].kick, 1);
 }
 
 static void send_chain(struct net *n, struct chain *c)
 {
-	struct iovec *v = c->iov;
+	struct iovec *rest = c->iov, v[1 + CHAIN_MAX];
+	struct virtio_net_hdr_v1 h;
 
-	iov_read(&v, &c->nr_out, n->out, sizeof(n->out));
+	iov_read(&rest, &c->nr_out, &h, HEADER);
 	if (c->out_len < HEADER + ETHER_HDR_LEN || c->out_len > FRAME_MAX)
 		return;
 	/* drop what the guest may not ask for */
-	if (!permitted(n->dev, n->out, c->out_len, VIRTIO_NET_F_CSUM,
+	if (!permitted(n->dev, &h, c->out_len, VIRTIO_NET_F_CSUM,
 		       VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6))
 		return;
-	if (write(n->cable, n->out + n->bare, c->out_len - n->bare) < 0 &&
-	    errno == EAGAIN)
+	v[0] = (struct iovec) { &h, HEADER - n->bare };
+	memcpy(v + 1, rest, c->nr_out * sizeof(*v));
+	if (writev(n->cable, v, 1 + c->nr_out) < 0 && errno == EAGAIN)
 		n->full = true;
 }
 
@@ -172,7 +174,6 @@ static void transmit(struct net *n, struct vq *q)
 		else
 			vq_push(q, c.head, 0);
 	}
-	vq_interrupt(q);
 	if (i == BURST)
 		eventfd_write(q->kick, 1);
 }
@@ -180,18 +181,15 @@ static void transmit(struct net *n, struct vq *q)
 static void work(void *arg, short revents)
 {
 	struct net *n = arg;
-	short events;
+	uint32_t events;
 
 	transmit(n, &n->dev->vq[TX]);
 	receive(n);
+	vq_interrupt(&n->dev->vq[TX]);
 	vq_interrupt(&n->dev->vq[RX]);
-	events = (n->waiting ? 0 : POLLIN) | (n->full ? POLLOUT : 0);
-	if (n->cable < 0 || events == n->events)
-		return;
-	if (events)
+	events = EPOLLET | POLLIN | (n->full ? POLLOUT : 0);
+	if (n->cable >= 0 && events != n->events)
 		watch(n->cable, events, work, n);
-	else
-		unwatch(n->cable);
 	n->events = events;
 }
 

@@ -86,6 +86,7 @@ void guest_start(struct guest *g)
 			create_failed();
 	if (ioctl(g->fd, LG_NOTIFY, &notify) < 0)
 		die(INTERNAL, "LG_NOTIFY: %m");
+	pthread_mutex_unlock(&devices_lock);
 	devices_connect(g);
 	errno = pthread_create(&g->vcpu, NULL, run_vcpu, g);
 	if (errno)
