@@ -245,9 +245,8 @@ static void kick(struct device *d, int queue)
 		n++;
 	}
 	/* send the ring what was begun */
-	while (k->ringed && io_uring_sq_ready(&k->ring) &&
-	       io_uring_submit(&k->ring) == -EAGAIN)
-		;			/* the host lacks memory just now */
+	while (k->ringed && io_uring_sq_ready(&k->ring))
+		io_uring_submit(&k->ring);
 	vq_interrupt(q);
 	if (n == REQUESTS)
 		eventfd_write(q->kick, 1);
