@@ -29,7 +29,7 @@ struct net {
 	uint16_t heads[VQ_MAX];		/* into these, */
 	size_t bytes[VQ_MAX];		/* which hold that much, */
 	struct chain first;		/* and begin with this one */
-	uint8_t in[FRAME_MAX] __attribute__((aligned(8)));
+	uint8_t in[HEADER + FRAME_MAX] __attribute__((aligned(8)));
 };
 
 /* large frames */
@@ -71,7 +71,7 @@ static ssize_t read_straight(struct net *n)
 	ssize_t size;
 
 	n->room = 0;
-	/* lay out as many buffers as the last frame took */
+	/* lay out as many buffers as last time */
 	for (int i = 0; i < n->parts && vq_pop(q, c) &&
 			nr + c->nr_in <= CHAIN_MAX; i++) {
 		n->heads[i] = c->head;
@@ -190,7 +190,7 @@ static void receive(struct net *n)
 			ssize_t size =
 				/* read a frame into the guest's buffers, or */
 				accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF) ? read_straight(n) :
-				read(n->cable, n->in + n->bare, FRAME_MAX - n->bare);
+				read(n->cable, n->in + n->bare, FRAME_MAX);
 
 			/* leave if there is no frame */
 			if (size < 0 && errno != EAGAIN && n->cable >= 0) {
