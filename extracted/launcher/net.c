@@ -24,7 +24,8 @@ struct net {
 	size_t bare;		/* bytes of the header that it leaves out */
 	size_t waiting;		/* bytes of in[] that wait for buffers */
 	/* further state of a network device */
-	uint16_t parts;			/* buffers that the last frame took */
+	uint16_t parts;			/* buffers that a large frame took, */
+	uint16_t smaller;		/* that many frames ago */
 	size_t room;			/* of the frame, read into buffers: */
 	uint16_t heads[VQ_MAX];		/* into these, */
 	size_t bytes[VQ_MAX];		/* which hold that much, */
@@ -61,7 +62,15 @@ static void ready(struct device *d)
 }
 
 /* read straight into buffers */
-static ssize_t read_straight(struct net *n)
+static void expect(struct net *n, uint16_t parts)
+{
+	if (parts < n->parts && ++n->smaller < 32)
+		return;
+	n->parts = parts;
+	n->smaller = 0;
+}
+
+static ssize_t read_straight(struct net *n)		/* room is 0 */
 {
 	struct vq *q = &n->dev->vq[RX];
 	struct iovec v[CHAIN_MAX + 2], *p = v + 1;
@@ -70,8 +79,7 @@ static ssize_t read_straight(struct net *n)
 	int nr = 0;
 	ssize_t size;
 
-	n->room = 0;
-	/* lay out as many buffers as last time */
+	/* lay out as many buffers as expected */
 	for (int i = 0; i < n->parts && vq_pop(q, c) &&
 			nr + c->nr_in <= CHAIN_MAX; i++) {
 		n->heads[i] = c->head;
@@ -107,18 +115,19 @@ static bool place(struct net *n)
 	struct virtio_net_hdr_v1 *h = (void *)n->in;
 	struct iovec *v = n->first.iov + n->first.nr_out;
 	struct vq *q = &n->dev->vq[RX];
+	uint16_t parts = 0;
 	size_t k;
 
-	n->parts = 0;
 	for (size_t at = 0; at < n->waiting; at += k) {
-		k = n->bytes[n->parts];
+		k = n->bytes[parts];
 		if (k > n->waiting - at)
 			k = n->waiting - at;
-		vq_push(q, n->heads[n->parts++], k);
+		vq_push(q, n->heads[parts++], k);
 	}
-	q->last_avail += n->parts;
-	h->num_buffers = n->parts;
+	q->last_avail += parts;
+	h->num_buffers = parts;
 	iov_write(&v, &n->first.nr_in, n->in, HEADER);
+	expect(n, parts);
 	return true;
 }
 
@@ -155,7 +164,7 @@ static bool deliver_merged(struct net *n)
 	for (int i = 0; i < parts; i++)
 		vq_push(q, heads[i], bytes[i]);
 	/* expect the next frame to need as many */
-	n->parts = parts;
+	expect(n, parts);
 	return true;
 }
 
@@ -189,7 +198,8 @@ static void receive(struct net *n)
 		if (!n->waiting) {
 			ssize_t size =
 				/* read a frame into the guest's buffers, or */
-				accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF) ? read_straight(n) :
+				accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF) &&
+				(n->room = 0, n->parts > 1) ? read_straight(n) :
 				read(n->cable, n->in + n->bare, FRAME_MAX);
 
 			/* leave if there is no frame */
