@@ -99,6 +99,11 @@ int main(int argc, char **argv)
 	quiet = opt.quiet;
 	options_check_memory(&opt);
 	/* claims of further options */
+	pthread_attr_t small;
+
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 256 << 10);
+	pthread_setattr_default_np(&small);
 	session_plan(&g, &opt);
 	if (opt.name)
 		name_lock(opt.name);
