@@ -19,7 +19,6 @@ struct request {
 	int nr;
 	uint32_t type;
 	/* more fields of a request */
-	long result;
 	int mode;		/* for fallocate */
 	uint64_t at, left;	/* on the disk, in bytes */
 	uint32_t read;		/* bytes that a read brings */
@@ -36,12 +35,9 @@ struct disk {
 	struct request first, *free;
 	/* further state of a disk */
 	int busy;		/* requests in flight */
-	int done;		/* readable: some have ended */
-	bool threaded;
-	/* A thread reads requests from one pipe, and writes them to */
-	int todo[2], ended;	/* another when they have ended. */
+	pthread_cond_t idle;	/* there are none any more */
 	struct io_uring ring;
-	bool ringed;		/* it has one, and done is its eventfd */
+	bool ringed;		/* it has one, which rings the queue's bell */
 	bool discard;
 };
 
@@ -51,6 +47,8 @@ static long perform(struct disk *k, struct request *r)
 	int sync = accepted(k->d, VIRTIO_BLK_F_FLUSH) ? 0 : RWF_DSYNC;
 	long n = 0;
 
+	/* let the other devices go on */
+	pthread_mutex_unlock(&devices_lock);
 	if (r->type == VIRTIO_BLK_T_IN)
 		n = preadv(k->fd, r->iov, r->nr, r->at);
 	else if (r->type == VIRTIO_BLK_T_OUT)
@@ -60,24 +58,13 @@ static long perform(struct disk *k, struct request *r)
 	/* perform further kinds of requests */
 	else
 		n = fallocate(k->fd, r->mode, r->at, r->left);
+	/* take part in the devices again */
+	pthread_mutex_lock(&devices_lock);
 	return n < 0 ? -errno : n;
 }
 
 /* ways to wait */
-static void *work(void *arg)
-{
-	struct disk *k = arg;
-	struct request *r;
-
-	while (read(k->todo[0], &r, sizeof(r)) == sizeof(r)) {
-		r->result = perform(k, r);
-		if (write(k->ended, &r, sizeof(r)) < 0)
-			break;
-	}
-	return NULL;
-}
-
-static void submit(struct disk *k, struct request *r)
+static void prepare(struct disk *k, struct request *r)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&k->ring);
 
@@ -92,8 +79,6 @@ static void submit(struct disk *k, struct request *r)
 	else
 		io_uring_prep_fallocate(sqe, k->fd, r->mode, r->at, r->left);
 	io_uring_sqe_set_data(sqe, r);
-	while (io_uring_submit(&k->ring) == -EAGAIN)
-		;		/* the host lacks memory just now */
 }
 
 /* hand a request to the kernel */
@@ -102,13 +87,14 @@ static void ended(struct disk *k, struct request *r, long n);
 static void hand_over(struct disk *k, struct request *r)
 {
 	/* hand it to somebody who waits */
-	/* hand it to the ring */
-	if (k->ringed) {
-		submit(k, r);
+	struct vq *q = &k->d->vq[0];
+
+	/* A lone write is done at once: it is but a copy into the page cache. */
+	if (k->ringed && (r->type != VIRTIO_BLK_T_OUT || k->busy > 1 ||
+			  q->a->idx != q->last_avail)) {
+		prepare(k, r);
 		return;
 	}
-	if (k->threaded && write(k->todo[1], &r, sizeof(r)) == sizeof(r))
-		return;
 	ended(k, r, perform(k, r));
 }
 
@@ -120,7 +106,8 @@ static void end(struct disk *k, struct request *r, uint8_t status)
 	r->next = k->free;
 	k->free = r;
 	/* count a request that ends */
-	k->busy--;
+	if (!--k->busy)
+		pthread_cond_broadcast(&k->idle);
 }
 
 static void ended(struct disk *k, struct request *r, long n)
@@ -141,6 +128,19 @@ static void ended(struct disk *k, struct request *r, long n)
 	}
 	end(k, r, n == (moves ? r->left : 0) ? VIRTIO_BLK_S_OK :
 		  VIRTIO_BLK_S_IOERR);
+}
+
+static void reap(struct disk *k)
+{
+	struct io_uring_cqe *cqe;
+
+	while (k->ringed && !io_uring_peek_cqe(&k->ring, &cqe)) {
+		struct request *r = io_uring_cqe_get_data(cqe);
+		long result = cqe->res;
+
+		io_uring_cqe_seen(&k->ring, cqe);
+		ended(k, r, result);
+	}
 }
 
 /* understand a request */
@@ -237,66 +237,29 @@ static void kick(struct device *d, int queue)
 	struct vq *q = &d->vq[0];
 	int n = 0;
 
+	/* end what the ring has done */
+	reap(k);
 	while (n < REQUESTS && k->free && vq_pop(q, &k->free->c)) {
 		if (!begin(k, k->free))
 			break;
 		n++;
 	}
+	/* send the ring what was begun */
+	while (k->ringed && io_uring_sq_ready(&k->ring))
+		io_uring_submit(&k->ring);
 	vq_interrupt(q);
 	if (n == REQUESTS)
 		eventfd_write(q->kick, 1);
 }
 
-static void reap(struct disk *k)
-{
-	struct io_uring_cqe *cqe;
-	eventfd_t count;
-
-	eventfd_read(k->done, &count);
-	while (!io_uring_peek_cqe(&k->ring, &cqe)) {
-		struct request *r = io_uring_cqe_get_data(cqe);
-		long result = cqe->res;
-
-		io_uring_cqe_seen(&k->ring, cqe);
-		ended(k, r, result);
-	}
-}
-
 /* collect what has ended */
-static void collect(void *arg, short revents)
-{
-	struct disk *k = arg;
-	struct request *r;
-
-	/* collect from the ring */
-	if (k->ringed) {
-		reap(k);
-		kick(k->d, 0);
-		return;
-	}
-	while (read(k->done, &r, sizeof(r)) == sizeof(r))
-		ended(k, r, r->result);
-	kick(k->d, 0);
-}
-
 static void reset(struct device *d)
 {
 	struct disk *k = d->priv;
-	struct pollfd p = { k->done, POLLIN, 0 };
 
 	d->vq[0].ready = 0;
-	while (k->busy) {
-		poll(&p, 1, -1);
-		collect(k, 0);
-	}
-}
-
-static bool start_ring(struct disk *k)
-{
-	if (io_uring_queue_init(REQUESTS, &k->ring, 0) < 0)
-		return false;
-	k->done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return k->done >= 0 && !io_uring_register_eventfd(&k->ring, k->done);
+	while (k->busy)
+		pthread_cond_wait(&k->idle, &devices_lock);
 }
 
 /* open an image */
@@ -339,31 +302,32 @@ static void open_image(struct disk *k, const char *path)
 }
 
 /* start what does the work */
-static bool start_thread(struct disk *k)
+static void *work(void *arg)
 {
-	pthread_t thread;
-	int done[2];
+	struct disk *k = arg;
+	eventfd_t count;
 
-	if (pipe2(k->todo, O_CLOEXEC) < 0 || pipe2(done, O_CLOEXEC) < 0)
-		return false;
-	k->done = done[0];
-	k->ended = done[1];
-	fcntl(k->done, F_SETFL, O_NONBLOCK);
-	return !pthread_create(&thread, NULL, work, k);
+	while (!eventfd_read(k->d->vq[0].kick, &count) || errno == EINTR) {
+		pthread_mutex_lock(&devices_lock);
+		kick(k->d, 0);
+		pthread_mutex_unlock(&devices_lock);
+	}
+	return NULL;
 }
 
 static void start(struct disk *k)
 {
 	struct request *r = calloc(REQUESTS - 1, sizeof(*r));
+	int bell = k->d->vq[0].kick;
+	pthread_t thread;
 
-	/* start a ring instead */
-	k->ringed = start_ring(k);
-	k->threaded = !k->ringed && start_thread(k);
-	if (!r || !(k->ringed || k->threaded) ||
-	    watch(k->done, POLLIN, collect, k)) {
-		k->ringed = k->threaded = false;
+	pthread_cond_init(&k->idle, NULL);
+	if (!r || pthread_create(&thread, NULL, work, k))
 		return;
-	}
+	unwatch(bell);
+	fcntl(bell, F_SETFL, 0);
+	k->ringed = !io_uring_queue_init(REQUESTS, &k->ring, 0) &&
+		!io_uring_register_eventfd(&k->ring, bell);
 	for (int i = 0; i < REQUESTS - 1; i++) {
 		r[i].next = k->free;
 		k->free = &r[i];
@@ -402,9 +366,9 @@ void block_add(struct guest *g, const char *spec)
 	}
 	open_image(k, path);
 	k->free = &k->first;
+	k->d = device_add(g, &ops, k);
 	/* start to work for a disk */
 	start(k);
-	k->d = device_add(g, &ops, k);
 	/* describe the disk to its driver */
 	if (k->ro)
 		k->d->features |= 1ULL << VIRTIO_BLK_F_RO;

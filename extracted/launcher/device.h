@@ -5,6 +5,7 @@
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 
 #define VQ_MAX		256	/* entries of a queue */
@@ -70,11 +71,11 @@ static inline bool accepted(const struct device *d, int feature)
 /* functions for devices */
 /* loop.c */
 extern pthread_mutex_t devices_lock;	/* devices, queues, the loop's table */
-extern int loop_fd;
-int watch(int fd, short events, void (*fn)(void *arg, short revents),
+int watch(int fd, uint32_t events, void (*fn)(void *arg, short revents),
 	  void *arg);
 void unwatch(int fd);
 void loop_work(void);
+void *loop(void *arg);
 
 /* virtqueue.c */
 void *guest_at(struct guest *g, uint64_t addr, uint64_t len);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <sys/epoll.h>
-
 #include "launcher.h"
 
 /* the loop's table */
 pthread_mutex_t devices_lock = PTHREAD_MUTEX_INITIALIZER;
-int loop_fd = -1;
+static int loop_fd = -1;
 
 static struct watcher {
 	void (*fn)(void *arg, short revents);
@@ -14,7 +12,7 @@ static struct watcher {
 static int nr_watchers;
 
 /* watch a file descriptor */
-int watch(int fd, short events, void (*fn)(void *arg, short revents),
+int watch(int fd, uint32_t events, void (*fn)(void *arg, short revents),
 	  void *arg)
 {
 	struct epoll_event e = { .events = events, .data.fd = fd };
@@ -49,14 +47,19 @@ void unwatch(int fd)
 void loop_work(void)
 {
 	struct epoll_event e;
+	struct watcher w;
 
+	if (epoll_wait(loop_fd, &e, 1, -1) != 1)
+		return;
 	pthread_mutex_lock(&devices_lock);
-	/* One at a time: a handler may unwatch what would come next. */
-	for (int i = 0; i < 64 && epoll_wait(loop_fd, &e, 1, 0) == 1; i++) {
-		struct watcher w = watchers[e.data.fd];
-
-		if (w.fn)
-			w.fn(w.arg, e.events);
-	}
+	w = watchers[e.data.fd];
+	if (w.fn)
+		w.fn(w.arg, e.events);
 	pthread_mutex_unlock(&devices_lock);
+}
+
+void *loop(void *arg)
+{
+	for (;;)
+		loop_work();
 }

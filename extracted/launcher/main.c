@@ -27,15 +27,13 @@ static void catch_signals(void)
 }
 
 /* serve a running guest */
-enum { DONE, SENT, DEVICES, CONSOLE, NR_FDS = CONSOLE + 3 };
+enum { DONE, SENT, CONSOLE, NR_FDS = CONSOLE + 3 };
 
 static void serve(struct guest *g)
 {
 	struct pollfd p[NR_FDS] = {
 		[DONE] = { g->done, POLLIN, 0 },
 		[SENT] = { g->sent, POLLIN, 0 },
-		/* wait for devices */
-		[DEVICES] = { loop_fd, POLLIN, 0 },
 	};
 	eventfd_t count;
 
@@ -47,9 +45,6 @@ static void serve(struct guest *g)
 			continue;
 		if (p[SENT].revents)
 			eventfd_read(g->sent, &count);
-		/* serve devices */
-		if (p[DEVICES].revents)
-			loop_work();
 		if (console_work(p + CONSOLE))
 			ioctl(g->fd, LG_EVENT, LG_PORT_CONSOLE);
 	} while (!p[DONE].revents);
@@ -104,6 +99,11 @@ int main(int argc, char **argv)
 	quiet = opt.quiet;
 	options_check_memory(&opt);
 	/* claims of further options */
+	pthread_attr_t small;
+
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 256 << 10);
+	pthread_setattr_default_np(&small);
 	session_plan(&g, &opt);
 	if (opt.name)
 		name_lock(opt.name);

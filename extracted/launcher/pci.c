@@ -102,6 +102,14 @@ static void device_init(struct device *d)
 		};
 }
 
+static void kicked(void *arg, short revents)
+{
+	struct vq *q = arg;
+
+	if (q->ready && q->dev->ops->kick)
+		q->dev->ops->kick(q->dev, q->number);
+}
+
 static void device_reset(struct device *d)
 {
 	if (d->ops->reset)
@@ -113,9 +121,11 @@ static void device_reset(struct device *d)
 void devices_reset(void)
 {
 	pthread_mutex_lock(&devices_lock);
-	for (int i = 1; i < nr_functions; i++)
+	for (int i = 1; i < nr_functions; i++) {
+		for (int q = 0; q < bus[i].d->nr_queues; q++)
+			kicked(&bus[i].d->vq[q], 0);
 		device_reset(bus[i].d);
-	pthread_mutex_unlock(&devices_lock);
+	}
 }
 
 /* add a device */
@@ -127,17 +137,6 @@ static struct function *next_function(void)
 		die(BAD_USAGE, "a guest has at most %d devices",
 		    LG_NR_DEVICES - 1);
 	return &bus[nr_functions++];
-}
-
-static void kicked(void *arg, short revents)
-{
-	struct vq *q = arg;
-	struct device *d = q->dev;
-	eventfd_t count;
-
-	eventfd_read(q->kick, &count);
-	if (q->ready && d->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		d->ops->kick(d, q - d->vq);
 }
 
 struct device *device_add(struct guest *g, const struct device_ops *ops,
@@ -159,7 +158,7 @@ struct device *device_add(struct guest *g, const struct device_ops *ops,
 		struct vq *q = &d->vq[i];
 
 		q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (q->kick < 0 || watch(q->kick, POLLIN, kicked, q))
+		if (q->kick < 0 || watch(q->kick, POLLIN | EPOLLET, kicked, q))
 			die(NO_RESOURCE, "no file descriptor for the device "
 			    "%s (%m): see ulimit -n", ops->name);
 	}
@@ -352,6 +351,8 @@ void device_io(struct lg_run *run)
 /* make and connect the devices */
 void devices_open(struct guest *g)
 {
+	pthread_t thread;
+
 	/* make the devices */
 	for (char **s = g->opt->block; s && *s; s++) {
 		/* leave other kinds of disks to others */
@@ -366,6 +367,11 @@ void devices_open(struct guest *g)
 	if (g->opt->rng)
 		rng_add(g);
 	shares_open(g);
+	/* start the loop */
+	pthread_mutex_lock(&devices_lock);
+	errno = nr_functions ? pthread_create(&thread, NULL, loop, NULL) : 0;
+	if (errno)
+		die(NO_RESOURCE, "cannot start the devices' thread: %m");
 }
 
 void devices_connect(struct guest *g)

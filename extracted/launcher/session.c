@@ -515,9 +515,7 @@ int session_console(char **argv)
 	watch_signals();
 	session_begin();
 	watch(session.socket, POLLIN, from_launcher, NULL);
-	while (!session.over) {
-		poll(&(struct pollfd) { loop_fd, POLLIN, 0 }, 1, -1);
+	while (!session.over)
 		loop_work();
-	}
 	return session.status;
 }

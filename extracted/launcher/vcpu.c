@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
+/* headers of the vCPU's thread */
+#include <sys/rseq.h>
+#include <sys/syscall.h>
 #include "launcher.h"
 
 /* open the device or say why not */
@@ -51,6 +54,9 @@ static void *run_vcpu(void *arg)
 	struct guest *g = arg;
 	int r;
 
+	/* prepare the vCPU's thread */
+	syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset,
+		sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
 	do {
 		r = ioctl(g->fd, LG_RUN, &g->run);
 		if (r == 0 && g->run.exit == LG_EXIT_CONSOLE)
@@ -86,6 +92,7 @@ void guest_start(struct guest *g)
 			create_failed();
 	if (ioctl(g->fd, LG_NOTIFY, &notify) < 0)
 		die(INTERNAL, "LG_NOTIFY: %m");
+	pthread_mutex_unlock(&devices_lock);
 	devices_connect(g);
 	errno = pthread_create(&g->vcpu, NULL, run_vcpu, g);
 	if (errno)
