@@ -26,6 +26,9 @@
 #define LG_MIN_FRAMES	(16 << 8)	/* 16 MiB */
 #define LG_MAX_FRAMES	(64UL << 18)	/* 64 GiB */
 
+#undef LG_MAX_VCPUS
+#define LG_MAX_VCPUS	64
+
 /* the creation of a guest */
 /*
  * LG_CREATE: give the guest its memory and its first registers.  Guest

@@ -59,7 +59,7 @@ long lg_device_irq(struct lg_vm *vm, unsigned long arg)
 {
 	unsigned int n = arg & 0xff, bits = arg >> 8;
 
-	if (!smp_load_acquire(&vm->vcpu) || n >= LG_NR_DEVICES || arg >> 16)
+	if (!smp_load_acquire(&vm->vcpus[0]) || n >= LG_NR_DEVICES || arg >> 16)
 		return -EINVAL;
 	if (!bits)
 		return atomic_xchg(&vm->isr[n], 0);

@@ -31,7 +31,7 @@ void lg_event_raise(struct lg_vm *vm, unsigned int port)
 
 	spin_lock_irqsave(&vm->event_lock, flags);
 	if (port && !test_and_set_bit(port, vm->shared->evtchn_pending))
-		upcall(vm->vcpu, port);
+		upcall(vm->vcpus[vm->ports[port].vcpu], port);
 	spin_unlock_irqrestore(&vm->event_lock, flags);
 }
 

@@ -32,7 +32,7 @@ static void put(struct desc_struct *table, unsigned int i, u64 desc)
 }
 
 /* set the GDT */
-int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries)
+int lg_set_gdt(struct lg_vcpu *v, struct lg_vcpu *to, u64 list, u32 entries)
 {
 	u64 gfn, desc = 0, __user *frame;
 	unsigned int i;
@@ -44,11 +44,11 @@ int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries)
 	frame = lg_user(v->vm, gfn);
 	if (!frame)
 		return -EINVAL;
-	v->gdt_frame = gfn;
+	to->gdt_frame = gfn;
 	for (i = 0; i < 512; i++, desc = 0) {
 		if (i < entries && get_user(desc, &frame[i]))
 			return -EFAULT;
-		put(v->gdt, i, desc);
+		put(to->gdt, i, desc);
 	}
 	return 0;
 }

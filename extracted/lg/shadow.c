@@ -51,9 +51,9 @@ int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags)
 
 /* take a shadow page */
 /* NULL: the guest's bound is reached, or the host has no memory. */
-static u64 *shadow_alloc(struct lg_vm *vm)
+static u64 *shadow_alloc(struct lg_vcpu *v)
 {
-	struct page *page = list_first_entry_or_null(&vm->shadows,
+	struct page *page = list_first_entry_or_null(&v->shadows,
 						     struct page, lru);
 
 	if (page) {
@@ -62,20 +62,20 @@ static u64 *shadow_alloc(struct lg_vm *vm)
 		return page_address(page);
 	}
 	/* allocate another within the bound */
-	if (vm->stats.shadow_pages >= vm->max_shadows)
+	if (v->stats.shadow_pages >= v->max_shadows)
 		return NULL;
 	page = alloc_page(
 		/* sooner drop than press the host */
-		(vm->stats.shadow_pages < 16 ? 0 : __GFP_NORETRY | __GFP_NOWARN) |
+		(v->stats.shadow_pages < 16 ? 0 : __GFP_NORETRY | __GFP_NOWARN) |
 		GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
-	vm->stats.shadow_pages++;
+	v->stats.shadow_pages++;
 	return page_address(page);
 }
 
 /* drop shadow entries */
-static void drop_range(struct lg_vm *vm, u64 *table, int level, int from,
+static void drop_range(struct lg_vcpu *v, u64 *table, int level, int from,
 		       int to)
 {
 	int i;
@@ -87,27 +87,27 @@ static void drop_range(struct lg_vm *vm, u64 *table, int level, int from,
 			continue;
 		next = table_of(table[i]);
 		if (level > 1) {
-			drop_range(vm, next, level - 1, 0, 512);
+			drop_range(v, next, level - 1, 0, 512);
 			cond_resched();
 		}
 		table[i] = 0;
-		list_add(&virt_to_page(next)->lru, &vm->shadows);
+		list_add(&virt_to_page(next)->lru, &v->shadows);
 	}
 }
 
 /* A new base: the user half of both roots is forgotten. */
 void lg_drop_user(struct lg_vcpu *v)
 {
-	drop_range(v->vm, v->kernel_root, 3, 0, 256);
-	drop_range(v->vm, v->user_root, 3, 0, 256);
-	drop_range(v->vm, v->user_root, 3, 272, 512);
+	drop_range(v, v->kernel_root, 3, 0, 256);
+	drop_range(v, v->user_root, 3, 0, 256);
+	drop_range(v, v->user_root, 3, 272, 512);
 }
 
 void lg_drop_all(struct lg_vcpu *v)
 {
 	lg_drop_user(v);
-	drop_range(v->vm, v->kernel_root, 3, 272, 512);
-	v->vm->stats.flushes++;
+	drop_range(v, v->kernel_root, 3, 272, 512);
+	v->stats.flushes++;
 }
 
 /* find the last-level shadow table */
@@ -119,7 +119,7 @@ static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va, bool make)
 		u64 *e = &table[pt_index(va, level)];
 
 		if (!*e) {
-			u64 *next = make ? shadow_alloc(v->vm) : NULL;
+			u64 *next = make ? shadow_alloc(v) : NULL;
 
 			if (!next)
 				return NULL;
@@ -270,15 +270,15 @@ static void fill_around(struct lg_vcpu *v, u64 *shadow, u64 va,
 		/* pass over what must not be entered */
 		if (shadow[i] || !(e & PTE_P) || !(e & PTE_A) ||
 		    (v->user && !(e & w->upper & PTE_U)) ||
-		    gfn > v->vm->frames || !v->vm->pages[gfn])
+		    gfn > v->vm->frames || !v->pages[gfn])
 			continue;
 		/* refuse what the host refuses */
-		writable &= !test_bit(gfn, v->vm->read_only);
-		shadow[i] = shadow_entry(v->vm->pages[gfn], w->upper | e,
+		writable &= !test_bit(gfn, v->read_only);
+		shadow[i] = shadow_entry(v->pages[gfn], w->upper | e,
 					 writable);
 		/* remember where the neighbour is entered */
-		lg_note_leaf(v->vm, gfn, &shadow[i]);
-		v->vm->stats.fills++;
+		lg_note_leaf(v, gfn, &shadow[i]);
+		v->stats.fills++;
 	}
 }
 
@@ -314,7 +314,7 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	bool writable;
 	int r;
 
-	v->vm->stats.faults++;
+	v->stats.faults++;
 	if (!v->user)
 		access &= ~X86_PF_USER;
 	/* answer a read of the machine-to-physical table */
@@ -336,8 +336,8 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	writable |= w.perm & PTE_RW && w.leaf & PTE_D;
 	page =
 		/* follow it, or */
-		v->vm->followed ?
-		lg_follow(v->vm, w.gfn, access & X86_PF_WRITE, &writable) :
+		v->followed ?
+		lg_follow(v, w.gfn, access & X86_PF_WRITE, &writable) :
 		lg_page(v->vm, w.gfn);
 	if (!page) {
 		lg_kill(v, "Guest memory",
@@ -357,9 +357,9 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	}
 	/* enter the page */
 	shadow[pt_index(va, 0)] = shadow_entry(page, w.perm, writable);
-	v->vm->stats.fills++;
+	v->stats.fills++;
 	/* remember where the page is entered */
-	lg_note_leaf(v->vm, w.gfn, &shadow[pt_index(va, 0)]);
+	lg_note_leaf(v, w.gfn, &shadow[pt_index(va, 0)]);
 	/* enter its neighbours */
 	fill_around(v, shadow, va, &w);
 	return true;
@@ -384,10 +384,10 @@ int lg_shadow_init(struct lg_vcpu *v)
 {
 	struct lg_vm *vm = v->vm;
 
-	vm->max_shadows = 256 + vm->frames / 64;
-	vm->host_pdpt = lg_table(vm);
-	vm->kernel_pdpt = lg_table(vm);
-	vm->user_pdpt = lg_table(vm);
+	v->max_shadows = 256 + vm->frames / 64;
+	vm->host_pdpt = vm->host_pdpt ?: lg_table(vm);
+	vm->kernel_pdpt = vm->kernel_pdpt ?: lg_table(vm);
+	vm->user_pdpt = vm->user_pdpt ?: lg_table(vm);
 	v->kernel_root = lg_table(vm);
 	v->user_root = lg_table(vm);
 	if (!vm->host_pdpt || !vm->kernel_pdpt || !vm->user_pdpt ||
@@ -407,7 +407,6 @@ void lg_shadow_free(struct lg_vm *vm)
 {
 	struct page *page, *next;
 
-	list_splice(&vm->shadows, &vm->tables);
 	list_for_each_entry_safe(page, next, &vm->tables, lru)
 		__free_page(page);
 }
