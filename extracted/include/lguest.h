@@ -13,7 +13,7 @@
 
 /* numbers both sides know */
 #define LG_VERSION	"0.1"
-#define LG_API		2	/* both sides must agree on it */
+#define LG_API		3	/* both sides must agree on it */
 #define LG_MINOR	247	/* misc minor, of the range for local use */
 
 /* Event channel ports that exist when the guest starts. */

@@ -16,6 +16,8 @@ bool lg_event_pending(struct lg_vcpu *v)
 /* ask for an upcall */
 static void upcall(struct lg_vcpu *v, unsigned int port)
 {
+	/* wake those who poll */
+	lg_wake_pollers(v->vm);
 	if (test_bit(port, v->vm->shared->evtchn_mask))
 		return;
 	set_bit(port / 64, &v->info->evtchn_pending_sel);
@@ -100,6 +102,7 @@ static long close_port(struct lg_vcpu *v, unsigned int port)
 	/* close a device's port */
 	if (p->type == EVTCHNSTAT_pirq)
 		v->vm->pirq_port[p->virq] = 0;
+	p->vcpu = 0;
 	p->type = EVTCHNSTAT_closed;
 	clear_bit(port, v->vm->shared->evtchn_pending);
 	return 0;
@@ -146,6 +149,48 @@ static const u8 arg_size[] = {
 	[EVTCHNOP_unmask] = sizeof(evtchn_port_t),
 };
 
+static long bind(struct lg_vm *vm, unsigned int op, union event_arg *a)
+{
+	/* find the vCPU and the port's place */
+	u32 virq = a->virq.virq, id = op == EVTCHNOP_bind_virq ? a->virq.vcpu :
+		op == EVTCHNOP_bind_ipi ? a->ipi.vcpu : a->vcpu.vcpu;
+	evtchn_port_t *port = op == EVTCHNOP_bind_virq ? &a->virq.port :
+		op == EVTCHNOP_bind_ipi ? &a->ipi.port : &a->vcpu.port;
+	long err = -EINVAL;
+
+	if (id >= vm->nr_vcpus)
+		return -ENOENT;
+	id = array_index_nospec(id, vm->nr_vcpus);
+	switch (op) {
+	case EVTCHNOP_bind_virq:
+		if (virq >= NR_VIRQS)
+			return -EINVAL;
+		err = claim(vm, EVTCHNSTAT_virq, virq,
+			    &vm->vcpus[id]->virq_port[virq], port);
+		break;
+	case EVTCHNOP_bind_ipi:
+		err = claim(vm, EVTCHNSTAT_ipi, 0, NULL, port);
+		break;
+	/* move a port */
+	case EVTCHNOP_bind_vcpu:
+		if (*port >= LG_NR_PORTS)
+			return -EINVAL;
+		*port = array_index_nospec(*port, LG_NR_PORTS);
+		switch (vm->ports[*port].type) {
+		case EVTCHNSTAT_closed:
+		case EVTCHNSTAT_virq:
+		case EVTCHNSTAT_ipi:
+			return -EINVAL;
+		}
+		err = 0;
+		if (test_bit(*port, vm->shared->evtchn_pending))
+			upcall(vm->vcpus[id], *port);
+	}
+	if (!err)
+		vm->ports[*port].vcpu = id;
+	return err;
+}
+
 /* answer an event call */
 /* answer it under the lock */
 static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
@@ -155,6 +200,12 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 	/* variables of an event call for devices */
 	u32 n;
 
+	/* turn to the vCPU that is meant */
+	if (op == EVTCHNOP_bind_virq || op == EVTCHNOP_bind_ipi ||
+	    op == EVTCHNOP_bind_vcpu)
+		return bind(vm, op, a);
+	if (port < LG_NR_PORTS)
+		v = vm->vcpus[vm->ports[array_index_nospec(port, LG_NR_PORTS)].vcpu];
 	/* hand out a port */
 	switch (op) {
 	case EVTCHNOP_bind_virq:
@@ -194,7 +245,7 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 	/* tell a port's status */
 	case EVTCHNOP_status:
 		a->status.status = vm->ports[port].type;
-		a->status.vcpu = 0;
+		a->status.vcpu = vm->ports[port].vcpu;
 		a->status.u.virq = vm->ports[port].virq;
 		return 0;
 	}

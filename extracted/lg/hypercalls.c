@@ -268,8 +268,26 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 	u64 va;
 
 	/* answer about another vCPU */
-	if (id == v->id)
-		id = 0;
+	struct lg_vm *vm = v->vm;
+	struct lg_vcpu *t = id < vm->nr_vcpus ?
+		vm->vcpus[array_index_nospec(id, vm->nr_vcpus)] : NULL;
+	long err = t ? lg_life_op(v, t, cmd, arg) : -ENOENT;
+
+	if (err != -ENOSYS)
+		return err;
+	if (t != v && (cmd == VCPUOP_set_singleshot_timer ||
+		       cmd == VCPUOP_stop_singleshot_timer))
+		return -EINVAL;
+	/* register a vCPU's information */
+	if (cmd == VCPUOP_register_vcpu_info) {
+		if (t != v && READ_ONCE(t->state) == LG_UP)
+			return -EBUSY;
+		mutex_lock(&vm->lock);	/* inside v->lock; LG_CREATE takes no v->lock */
+		err = register_vcpu_info(v, t, arg);
+		mutex_unlock(&vm->lock);
+		return err;
+	}
+	id = 0;
 	if (id)
 		return -ENOENT;
 	switch (cmd) {
@@ -305,6 +323,9 @@ static long sched_op(struct lg_vcpu *v, u64 cmd, u64 arg)
 {
 	u32 reason;
 
+	/* sleep for a poll */
+	if (cmd == SCHEDOP_poll)
+		return lg_poll(v, arg);
 	switch (cmd) {
 	case SCHEDOP_yield:
 	case SCHEDOP_poll:	/* may return early, says the ABI */

@@ -59,6 +59,13 @@ struct lg_leaves {
 	u64 *at[LG_LEAVES];
 };
 
+enum lg_state {
+	LG_FRESH,	/* was never initialised */
+	LG_BUSY,	/* somebody does it now */
+	LG_DOWN,
+	LG_UP,
+};
+
 /* the data page of a vCPU */
 /* The page of a vCPU that switcher.S works on; mapped in both worlds. */
 struct lg_data {
@@ -116,6 +123,8 @@ struct lg_vm {
 	atomic_t changing;		/* invalidations under way */
 	struct shrinker *shrinker;
 	u32 nr_vcpus;
+	struct lg_vcpu *ended;		/* the vCPU that ended the guest */
+	unsigned long pollers;		/* vCPUs asleep in SCHEDOP_poll */
 
 	/* fields for the address slot and shadows */
 	unsigned int slot;		/* our GiB of PML4 slot 256 */
@@ -158,6 +167,10 @@ struct lg_vcpu {
 	bool recall;			/* there are such, or tables */
 	unsigned long shrink;		/* tables that the host wants back */
 	int in_guest;			/* the CPU that has it in the guest, or -1 */
+	int state;			/* enum lg_state */
+	#define LG_FLUSHES	4
+	u64 flush_va[LG_FLUSHES];	/* under recall_lock */
+	u8 nr_flush;			/* LG_FLUSHES + 1: everything */
 	bool flush;			/* others want entries to be dropped */
 
 	/* fields for the processor's state */
@@ -331,12 +344,20 @@ void lg_call_out(struct lg_vm *vm);
 	for (i = 0; i < (vm)->nr_vcpus && (v = smp_load_acquire( \
 		&(vm)->vcpus[0])) && (v = (vm)->vcpus[i]); i++)
 
+/* see whether another vCPU has ended */
+static inline bool lg_ended(struct lg_vcpu *v)
+{
+	struct lg_vcpu *by = READ_ONCE(v->vm->ended);
+
+	return by && by != v;
+}
+
 /* Others want something of it before it enters the guest. */
 static inline bool lg_word(struct lg_vcpu *v)
 {
 	return
 		/* a flush or an end is wanted, or */
-		READ_ONCE(v->flush) ||
+		READ_ONCE(v->flush) || READ_ONCE(v->state) != LG_UP || lg_ended(v) ||
 		READ_ONCE(v->recall);
 }
 
@@ -344,5 +365,12 @@ static inline bool lg_word(struct lg_vcpu *v)
 int lg_others_create(struct lg_vm *vm, const struct lg_create *c);
 void lg_others_free(struct lg_vm *vm);
 long lg_add_stats(struct lg_vm *vm, void __user *to);
+long lg_life_op(struct lg_vcpu *v, struct lg_vcpu *t, u64 cmd, u64 arg);
+void lg_end_others(struct lg_vcpu *v);
+int lg_heed_others(struct lg_vcpu *v);
+long lg_flush_op(struct lg_vcpu *v, const struct mmuext_op *op);
+long lg_flush_va(struct lg_vcpu *v, u64 va, u64 flags);
+void lg_wake_pollers(struct lg_vm *vm);
+long lg_poll(struct lg_vcpu *v, u64 arg);
 
 #endif

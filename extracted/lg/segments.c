@@ -98,6 +98,13 @@ int lg_update_descriptor(struct lg_vcpu *v, u64 maddr, u64 desc)
 	if (!frame || maddr & 7 || (desc & DESC_PRESENT && !checked(desc)) ||
 	    put_user(desc, &frame[i]))
 		return -EINVAL;
+	/* update the copies of other vCPUs */
+	struct lg_vcpu *t;
+	u32 id;
+
+	for_each_vcpu(id, t, v->vm)
+		if (t != v && gfn == READ_ONCE(t->gdt_frame))
+			put(t->gdt, i, desc);
 	if (gfn == v->gdt_frame)
 		put(v->gdt, i, desc);
 	else if (v->d->ldt)

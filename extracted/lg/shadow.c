@@ -25,7 +25,11 @@ u64 *lg_table(struct lg_vm *vm)
 
 	if (!page)
 		return NULL;
+	/* keep other vCPUs off the list */
+	spin_lock_irq(&vm->event_lock);
 	list_add(&page->lru, &vm->tables);
+	/* let other vCPUs use the list */
+	spin_unlock_irq(&vm->event_lock);
 	return page_address(page);
 }
 

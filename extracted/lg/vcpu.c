@@ -165,6 +165,7 @@ int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c, u32 id)
 	lg_clock_init(v);
 	v->in_guest = -1;
 	err = lg_follow_maps(v);
+	v->state = id ? LG_FRESH : LG_UP;
 	err = err ?: !fpu_alloc_guest_fpstate(&v->fpu) ? -ENOMEM :
 	      lg_shadow_init(v) ?: map_block(v, c) ?: id ? 0 : lg_slot_open(vm);
 	/* publish it or give up */
@@ -271,6 +272,14 @@ static int run_loop(struct lg_vcpu *v)
 		/* forget before the guest is entered */
 		if (READ_ONCE(v->recall))
 			lg_forget(v);
+		{
+			int err = lg_heed_others(v);
+
+			if (err < 0)
+				return err;
+			if (err)
+				continue;
+		}
 		/* sleep while the guest is halted */
 		if (v->halted) {
 			if (wait_event_interruptible(v->wait,
@@ -324,5 +333,8 @@ int lg_run(struct lg_vcpu *v)
 	WRITE_ONCE(v->task, NULL);
 	if (!err)
 		report_regs(v);
+	/* end the other vCPUs */
+	if (!err && (v->run.exit == LG_EXIT_SHUTDOWN || v->run.exit == LG_EXIT_DEAD))
+		lg_end_others(v);
 	return err;
 }
