@@ -71,9 +71,10 @@ void lg_event_free(struct lg_vm *vm)
 }
 
 /* claim and close ports */
-static long claim(struct lg_vm *vm, u8 type, u8 virq, u16 *place,
+static long claim(struct lg_vcpu *v, u8 type, u8 virq, u16 *place,
 		  evtchn_port_t *port)
 {
+	struct lg_vm *vm = v->vm;
 	int i = LG_PORT_CONSOLE + 1;
 
 	if (place && *place)
@@ -84,6 +85,7 @@ static long claim(struct lg_vm *vm, u8 type, u8 virq, u16 *place,
 		return -ENOSPC;
 	vm->ports[i].type = type;
 	vm->ports[i].virq = virq;
+	vm->ports[i].vcpu = v->id;
 	if (place)
 		WRITE_ONCE(*place, i);
 	*port = i;
@@ -102,7 +104,6 @@ static long close_port(struct lg_vcpu *v, unsigned int port)
 	/* close a device's port */
 	if (p->type == EVTCHNSTAT_pirq)
 		v->vm->pirq_port[p->virq] = 0;
-	p->vcpu = 0;
 	p->type = EVTCHNSTAT_closed;
 	clear_bit(port, v->vm->shared->evtchn_pending);
 	return 0;
@@ -149,46 +150,17 @@ static const u8 arg_size[] = {
 	[EVTCHNOP_unmask] = sizeof(evtchn_port_t),
 };
 
-static long bind(struct lg_vm *vm, unsigned int op, union event_arg *a)
+static long move(struct lg_vcpu *to, unsigned int port)
 {
-	/* find the vCPU and the port's place */
-	u32 virq = a->virq.virq, id = op == EVTCHNOP_bind_virq ? a->virq.vcpu :
-		op == EVTCHNOP_bind_ipi ? a->ipi.vcpu : a->vcpu.vcpu;
-	evtchn_port_t *port = op == EVTCHNOP_bind_virq ? &a->virq.port :
-		op == EVTCHNOP_bind_ipi ? &a->ipi.port : &a->vcpu.port;
-	long err = -EINVAL;
+	struct lg_port *p = &to->vm->ports[port];
 
-	if (id >= vm->nr_vcpus)
-		return -ENOENT;
-	id = array_index_nospec(id, vm->nr_vcpus);
-	switch (op) {
-	case EVTCHNOP_bind_virq:
-		if (virq >= NR_VIRQS)
-			return -EINVAL;
-		err = claim(vm, EVTCHNSTAT_virq, virq,
-			    &vm->vcpus[id]->virq_port[virq], port);
-		break;
-	case EVTCHNOP_bind_ipi:
-		err = claim(vm, EVTCHNSTAT_ipi, 0, NULL, port);
-		break;
-	/* move a port */
-	case EVTCHNOP_bind_vcpu:
-		if (*port >= LG_NR_PORTS)
-			return -EINVAL;
-		*port = array_index_nospec(*port, LG_NR_PORTS);
-		switch (vm->ports[*port].type) {
-		case EVTCHNSTAT_closed:
-		case EVTCHNSTAT_virq:
-		case EVTCHNSTAT_ipi:
-			return -EINVAL;
-		}
-		err = 0;
-		if (test_bit(*port, vm->shared->evtchn_pending))
-			upcall(vm->vcpus[id], *port);
-	}
-	if (!err)
-		vm->ports[*port].vcpu = id;
-	return err;
+	if (p->type != EVTCHNSTAT_interdomain && p->type != EVTCHNSTAT_pirq &&
+	    p->type != EVTCHNSTAT_unbound)
+		return -EINVAL;
+	p->vcpu = to->id;
+	if (test_bit(port, to->vm->shared->evtchn_pending))
+		upcall(to, port);
+	return 0;
 }
 
 /* answer an event call */
@@ -201,37 +173,55 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 	u32 n;
 
 	/* turn to the vCPU that is meant */
-	if (op == EVTCHNOP_bind_virq || op == EVTCHNOP_bind_ipi ||
-	    op == EVTCHNOP_bind_vcpu)
-		return bind(vm, op, a);
-	if (port < LG_NR_PORTS)
-		v = vm->vcpus[vm->ports[array_index_nospec(port, LG_NR_PORTS)].vcpu];
+	switch (op) {
+	case EVTCHNOP_bind_virq:
+		n = a->virq.vcpu;
+		break;
+	case EVTCHNOP_bind_ipi:
+		n = a->ipi.vcpu;
+		break;
+	case EVTCHNOP_bind_vcpu:
+		n = a->vcpu.vcpu;
+		break;
+	default:
+		n = 0;
+		/* find the vCPU that has the port */
+		if ((op == EVTCHNOP_close || op == EVTCHNOP_send ||
+		     op == EVTCHNOP_unmask) && port < LG_NR_PORTS)
+			n = vm->ports[array_index_nospec(port, LG_NR_PORTS)].vcpu;
+	}
+	if (n >= vm->nr_vcpus)
+		return -ENOENT;
+	v = vm->vcpus[array_index_nospec(n, vm->nr_vcpus)];
 	/* hand out a port */
 	switch (op) {
 	case EVTCHNOP_bind_virq:
-		if (a->virq.virq >= NR_VIRQS || a->virq.vcpu)
+		if (a->virq.virq >= NR_VIRQS || a->virq.vcpu != v->id)
 			return -EINVAL;
-		return claim(vm, EVTCHNSTAT_virq, a->virq.virq,
+		return claim(v, EVTCHNSTAT_virq, a->virq.virq,
 			     &v->virq_port[a->virq.virq], &a->virq.port);
 	case EVTCHNOP_bind_ipi:
-		if (a->ipi.vcpu)
+		if (a->ipi.vcpu != v->id)
 			return -ENOENT;
-		return claim(vm, EVTCHNSTAT_ipi, 0, NULL, &a->ipi.port);
+		return claim(v, EVTCHNSTAT_ipi, 0, NULL, &a->ipi.port);
 	case EVTCHNOP_alloc_unbound:
-		return claim(vm, EVTCHNSTAT_unbound, 0, NULL, &a->unbound.port);
+		return claim(v, EVTCHNSTAT_unbound, 0, NULL, &a->unbound.port);
 	/* hand out a port for a device */
 	case EVTCHNOP_bind_pirq:
 		n = a->pirq.pirq - LG_PIRQ(0);
 		if (n >= LG_NR_DEVICES)
 			return -EINVAL;
-		return claim(vm, EVTCHNSTAT_pirq, n, &vm->pirq_port[n], &a->pirq.port);
+		return claim(v, EVTCHNSTAT_pirq, n, &vm->pirq_port[n], &a->pirq.port);
 	}
 	if (port >= LG_NR_PORTS)
 		return -EINVAL;
 	/* act on a port */
 	switch (op) {
 	case EVTCHNOP_bind_vcpu:
-		return a->vcpu.vcpu ? -ENOENT : 0;
+		return a->vcpu.vcpu != v->id ? -ENOENT :
+			/* move the port, or */
+			move(v, port) ?:
+			0;
 	case EVTCHNOP_close:
 		return close_port(v, port);
 	case EVTCHNOP_send:

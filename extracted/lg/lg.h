@@ -123,7 +123,6 @@ struct lg_vm {
 	atomic_t changing;		/* invalidations under way */
 	struct shrinker *shrinker;
 	u32 nr_vcpus;
-	struct lg_vcpu *ended;		/* the vCPU that ended the guest */
 	unsigned long pollers;		/* vCPUs asleep in SCHEDOP_poll */
 
 	/* fields for the address slot and shadows */
@@ -344,20 +343,12 @@ void lg_call_out(struct lg_vm *vm);
 	for (i = 0; i < (vm)->nr_vcpus && (v = smp_load_acquire( \
 		&(vm)->vcpus[0])) && (v = (vm)->vcpus[i]); i++)
 
-/* see whether another vCPU has ended */
-static inline bool lg_ended(struct lg_vcpu *v)
-{
-	struct lg_vcpu *by = READ_ONCE(v->vm->ended);
-
-	return by && by != v;
-}
-
 /* Others want something of it before it enters the guest. */
 static inline bool lg_word(struct lg_vcpu *v)
 {
 	return
 		/* a flush or an end is wanted, or */
-		READ_ONCE(v->flush) || READ_ONCE(v->state) != LG_UP || lg_ended(v) ||
+		READ_ONCE(v->flush) || READ_ONCE(v->state) != LG_UP || READ_ONCE(v->dead) ||
 		READ_ONCE(v->recall);
 }
 

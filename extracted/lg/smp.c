@@ -90,21 +90,15 @@ static long flush_others(struct lg_vcpu *v, u64 whom, u64 va)
 
 long lg_flush_op(struct lg_vcpu *v, const struct mmuext_op *op)
 {
-	u64 whom = UVMF_ALL, va = op->arg1.linear_addr;
+	bool one = op->cmd == MMUEXT_INVLPG_MULTI ||
+		   op->cmd == MMUEXT_INVLPG_ALL;
+	bool all = op->cmd == MMUEXT_TLB_FLUSH_ALL ||
+		   op->cmd == MMUEXT_INVLPG_ALL;
 
-	switch (op->cmd) {
-	case MMUEXT_TLB_FLUSH_MULTI:
-	case MMUEXT_INVLPG_MULTI:
-		whom = (u64)op->arg2.vcpumask;
-		fallthrough;
-	case MMUEXT_TLB_FLUSH_ALL:
-	case MMUEXT_INVLPG_ALL:
-		if (op->cmd == MMUEXT_TLB_FLUSH_MULTI ||
-		    op->cmd == MMUEXT_TLB_FLUSH_ALL)
-			va = EVERYTHING;
-		return flush_others(v, whom, va);
-	}
-	return 1;
+	if (!one && !all && op->cmd != MMUEXT_TLB_FLUSH_MULTI)
+		return 1;
+	return flush_others(v, all ? UVMF_ALL : (u64)op->arg2.vcpumask,
+			    one ? op->arg1.linear_addr : EVERYTHING);
 }
 
 long lg_flush_va(struct lg_vcpu *v, u64 va, u64 flags)
@@ -190,22 +184,24 @@ void lg_end_others(struct lg_vcpu *v)
 	struct lg_vcpu *t;
 	u32 i;
 
-	cmpxchg(&v->vm->ended, NULL, v);
 	for_each_vcpu(i, t, v->vm)
-		lg_kick(t);
+		if (t != v) {
+			WRITE_ONCE(t->dead, true);
+			lg_kick(t);
+		}
 }
 
 /* 0: go on; 1: look at everything anew. */
 int lg_heed_others(struct lg_vcpu *v)
 {
-	if (lg_ended(v))
+	if (READ_ONCE(v->dead))
 		return -ESRCH;
 	if (READ_ONCE(v->flush))
 		flush_as_told(v);
 	/* What was set up by another is seen behind its store. */
 	if (smp_load_acquire(&v->state) == LG_UP)
 		return 0;
-	return wait_event_interruptible(v->wait, lg_ended(v) ||
+	return wait_event_interruptible(v->wait, READ_ONCE(v->dead) ||
 		READ_ONCE(v->state) == LG_UP || READ_ONCE(v->flush) ||
 		READ_ONCE(v->recall) || READ_ONCE(v->timer_fired)) ?
 		-EINTR : 1;
@@ -221,38 +217,24 @@ void lg_wake_pollers(struct lg_vm *vm)
 		wake_up(&vm->vcpus[id]->wait);
 }
 
-static bool any_pending(struct lg_vcpu *v, const evtchn_port_t *port, u32 n)
-{
-	while (n--)
-		if (test_bit(port[n], v->vm->shared->evtchn_pending))
-			return true;
-	return lg_event_pending(v) || lg_word(v) || READ_ONCE(v->timer_fired);
-}
-
+/* It may return early, says the ABI; so it sleeps for the plain case only. */
 long lg_poll(struct lg_vcpu *v, u64 arg)
 {
-	evtchn_port_t port[128];
 	struct sched_poll p;
-	u64 now = lg_clock_now(v->vm);
-	ktime_t left = KTIME_MAX;
-	u32 i;
+	evtchn_port_t port;
 
-	/* read what to poll for */
-	if (lg_read(v, arg, &p, sizeof(p)))
+	if (lg_read(v, arg, &p, sizeof(p)) ||
+	    lg_read(v, (u64)p.ports, &port, sizeof(port)))
 		return -EFAULT;
-	if (p.nr_ports > ARRAY_SIZE(port))
+	if (p.nr_ports != 1 || p.timeout)
+		return 0;
+	if (port >= LG_NR_PORTS)
 		return -EINVAL;
-	if (lg_read(v, (u64)p.ports, port, p.nr_ports * sizeof(*port)))
-		return -EFAULT;
-	for (i = 0; i < p.nr_ports; i++)
-		if (port[i] >= LG_NR_PORTS)
-			return -EINVAL;
-	if (p.timeout)
-		left = p.timeout > now ? min_t(u64, p.timeout - now, KTIME_MAX / 2) : 0;
 	set_bit(v->id, &v->vm->pollers);
-	smp_mb__after_atomic();		/* before the ports are looked at */
-	wait_event_interruptible_hrtimeout(v->wait,
-		any_pending(v, port, p.nr_ports), left);
+	smp_mb__after_atomic();		/* before the port is looked at */
+	wait_event_interruptible(v->wait,
+		test_bit(port, v->vm->shared->evtchn_pending) || lg_word(v) ||
+		lg_event_pending(v) || READ_ONCE(v->timer_fired));
 	clear_bit(v->id, &v->vm->pollers);
 	return 0;
 }
