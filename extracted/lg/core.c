@@ -139,8 +139,9 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 
 	if (copy_from_user(&c, arg, sizeof(c)))
 		return -EFAULT;
-	if (c.api != LG_API || c.vcpus - 1 >= LG_MAX_VCPUS || c.frames < LG_MIN_FRAMES ||
-	    c.frames > LG_MAX_FRAMES || c.base & ~PAGE_MASK ||
+	if (c.api != LG_API || c.vcpus - 1 >= LG_MAX_VCPUS ||
+	    c.base & ~PAGE_MASK ||
+	    c.frames < LG_MIN_FRAMES || c.frames > LG_MAX_FRAMES ||
 	    c.base >= TASK_SIZE_MAX || c.cr3 >= c.frames ||
 	    ((c.frames + 1) << PAGE_SHIFT) > TASK_SIZE_MAX - c.base)
 		return -EINVAL;
