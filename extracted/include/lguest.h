@@ -13,7 +13,7 @@
 
 /* numbers both sides know */
 #define LG_VERSION	"0.1"
-#define LG_API		2	/* both sides must agree on it */
+#define LG_API		3	/* both sides must agree on it */
 #define LG_MINOR	247	/* misc minor, of the range for local use */
 
 /* Event channel ports that exist when the guest starts. */
@@ -25,6 +25,9 @@
 #define LG_MAX_VCPUS	1
 #define LG_MIN_FRAMES	(16 << 8)	/* 16 MiB */
 #define LG_MAX_FRAMES	(64UL << 18)	/* 64 GiB */
+
+#undef LG_MAX_VCPUS
+#define LG_MAX_VCPUS	64
 
 /* the creation of a guest */
 /*

@@ -43,6 +43,8 @@ struct options {
 	char **block;
 	const char *net;
 	int rng;
+	const char *cpus;
+	uint32_t vcpus;
 	char **share;			/* as they were written, */
 	struct share *shares;		/* and understood */
 	const char *root;
@@ -89,6 +91,10 @@ struct guest {
 	int done;		/* eventfd: the vCPU has stopped */
 	pthread_t vcpu;
 	struct lg_run run;
+	/* fields of a guest's vCPUs */
+	pthread_t others[LG_MAX_VCPUS];
+	uint32_t started;		/* threads that have a number */
+	bool ended;			/* one of them has the last words */
 };
 
 #define TAG_BYTES	36

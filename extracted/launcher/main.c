@@ -51,6 +51,9 @@ static void serve(struct guest *g)
 	/* collect the vCPU and its last words */
 	eventfd_read(g->done, &count);
 	pthread_join(g->vcpu, NULL);
+	/* collect the other vCPUs */
+	for (uint32_t i = 1; i < g->opt->vcpus; i++)
+		pthread_join(g->others[i], NULL);
 	console_flush();
 	devices_reset();
 }

@@ -158,6 +158,8 @@ void options_parse(struct options *opt, int argc, char **argv)
 		  "CABLE" },
 		{ "rng", 0, POPT_ARG_NONE, &opt->rng, 0,
 		  "random numbers from the host, for the guest" },
+		{ "cpus", 'c', POPT_ARG_STRING, &opt->cpus, 0,
+		  "processors of the guest, 1 to 64 (default 1)", "NUMBER" },
 		{ "share", 's', POPT_ARG_ARGV, &opt->share, 0,
 		  "a directory: DIR[,tag=TAG][,ro]; may be repeated", "DIR" },
 		{ "root", 0, POPT_ARG_STRING, &opt->root, 0,
@@ -214,6 +216,12 @@ void options_parse(struct options *opt, int argc, char **argv)
 		die(BAD_USAGE, "--console %s is no kind of console: lguest --help "
 		    "lists them", opt->console);
 	/* checks of further options */
+	char *rest = "";
+
+	opt->vcpus = opt->cpus ? strtoul(opt->cpus, &rest, 10) : 1;
+	if (*rest || opt->vcpus - 1 >= LG_MAX_VCPUS)
+		die(BAD_USAGE, "--cpus %s: a guest has 1 to %d processors", opt->cpus,
+		    LG_MAX_VCPUS);
 	for (char **s = opt->share; s && *s; s++)
 		share_add(opt, *s);
 	if (opt->name && !valid_name(opt->name))

@@ -52,24 +52,36 @@ static _Noreturn void create_failed(void)
 static void *run_vcpu(void *arg)
 {
 	struct guest *g = arg;
+	struct lg_run run = { 0 };
 	int r;
 
 	/* prepare the vCPU's thread */
 	syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset,
 		sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+	/* take a number and a name */
+	char name[16];
+
+	run.vcpu = __atomic_fetch_add(&g->started, 1, __ATOMIC_RELAXED);
+	snprintf(name, sizeof(name), "vcpu %u", run.vcpu);
+	pthread_setname_np(pthread_self(), name);
 	do {
-		r = ioctl(g->fd, LG_RUN, &g->run);
-		if (r == 0 && g->run.exit == LG_EXIT_CONSOLE)
-			console_text(g->run.message, g->run.length);
+		r = ioctl(g->fd, LG_RUN, &run);
+		if (r == 0 && run.exit == LG_EXIT_CONSOLE)
+			console_text(run.message, run.length);
 		/* answer a device's ports */
-		if (r == 0 && g->run.exit == LG_EXIT_IO) {
-			device_io(&g->run);
-			g->run.exit = LG_EXIT_NONE;
+		if (r == 0 && run.exit == LG_EXIT_IO) {
+			device_io(&run);
+			run.exit = LG_EXIT_NONE;
 		}
-	} while (r < 0 ? errno == EINTR : g->run.exit == LG_EXIT_NONE ||
-					  g->run.exit == LG_EXIT_CONSOLE);
+	} while (r < 0 ? errno == EINTR : run.exit == LG_EXIT_NONE ||
+					  run.exit == LG_EXIT_CONSOLE);
+	/* leave the last words to another vCPU */
+	if ((r < 0 && errno == ESRCH) ||
+	    (r == 0 && __atomic_exchange_n(&g->ended, true, __ATOMIC_ACQ_REL)))
+		return NULL;
 	if (r < 0)
 		die(INTERNAL, "LG_RUN: %m");
+	g->run = run;
 	eventfd_write(g->done, 1);
 	return NULL;
 }
@@ -86,7 +98,9 @@ void guest_start(struct guest *g)
 	struct lg_notify notify = { .port = LG_PORT_CONSOLE, .fd = g->sent };
 
 	/* create it and ask for the bell */
-	g->run = (struct lg_run) { .vcpu = 0 };
+	/* ask for more vCPUs */
+	create.vcpus = g->opt->vcpus;
+	g->started = g->ended = 0;
 	while (ioctl(g->fd, LG_CREATE, &create) < 0)
 		if (errno != EINTR)
 			create_failed();
@@ -97,4 +111,11 @@ void guest_start(struct guest *g)
 	errno = pthread_create(&g->vcpu, NULL, run_vcpu, g);
 	if (errno)
 		die(NO_RESOURCE, "cannot start the vCPU's thread: %m");
+	/* start the other vCPUs */
+	for (uint32_t i = 1; i < g->opt->vcpus; i++) {
+		errno = pthread_create(&g->others[i], NULL, run_vcpu, g);
+		if (errno)
+			die(NO_RESOURCE, "cannot start vCPU %u of %u (%m): give fewer "
+			    "--cpus, or see ulimit -u", i + 1, g->opt->vcpus);
+	}
 }

@@ -64,6 +64,11 @@ void lg_clock_init(struct lg_vcpu *v)
 
 	hrtimer_init(&v->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	v->timer.function = timer_rings;
+	/* set the clock but once */
+	if (v->vm->tsc_start) {
+		lg_clock_fill(v->vm, &v->info->time);
+		return;
+	}
 	ktime_get_real_ts64(&now);
 	v->vm->tsc_start = rdtsc_ordered();
 	wc->sec = now.tv_sec;

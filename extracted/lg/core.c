@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/nospec.h>
 #include <linux/cc_platform.h>
 #include <xen/xen.h>
 #include <asm/tsc.h>
@@ -100,7 +101,6 @@ static int lg_open(struct inode *inode, struct file *file)
 	mutex_init(&vm->lock);
 	spin_lock_init(&vm->event_lock);
 	INIT_LIST_HEAD(&vm->tables);
-	INIT_LIST_HEAD(&vm->shadows);
 	file->private_data = vm;
 	return 0;
 }
@@ -112,12 +112,14 @@ static int lg_release(struct inode *inode, struct file *file)
 
 	/* stop following */
 	lg_follow_end(vm);
-	if (vm->vcpu) {
+	if (vm->vcpus[0]) {
 		lg_slot_close(vm);
 		/* Shadow pages in use hang from the roots only. */
-		lg_drop_all(vm->vcpu);
-		lg_vcpu_free(vm->vcpu);
+		lg_drop_all(vm->vcpus[0]);
+		lg_vcpu_free(vm->vcpus[0]);
 	}
+	/* free the other vCPUs */
+	lg_others_free(vm);
 	lg_event_free(vm);
 	lg_shadow_free(vm);
 	lg_memory_free(vm);
@@ -137,8 +139,9 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 
 	if (copy_from_user(&c, arg, sizeof(c)))
 		return -EFAULT;
-	if (c.api != LG_API || c.vcpus != 1 || c.frames < LG_MIN_FRAMES ||
-	    c.frames > LG_MAX_FRAMES || c.base & ~PAGE_MASK ||
+	if (c.api != LG_API || c.vcpus - 1 >= LG_MAX_VCPUS ||
+	    c.base & ~PAGE_MASK ||
+	    c.frames < LG_MIN_FRAMES || c.frames > LG_MAX_FRAMES ||
 	    c.base >= TASK_SIZE_MAX || c.cr3 >= c.frames ||
 	    ((c.frames + 1) << PAGE_SHIFT) > TASK_SIZE_MAX - c.base)
 		return -EINVAL;
@@ -149,10 +152,11 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 	if (vm->mm)
 		return -EBUSY;
 	/* follow the host's memory */
-	if (vm->followed)
+	if (vm->shrinker)
 		return -EBUSY;
 	vm->base = c.base;
 	vm->frames = c.frames;
+	vm->nr_vcpus = c.vcpus;
 	err = lg_follow_start(vm);
 	if (err)
 		return err;
@@ -165,17 +169,30 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 	mmgrab(vm->mm);
 	vm->base = c.base;
 	vm->frames = c.frames;
-	return lg_memory_init(vm) ?: lg_vcpu_create(vm, &c);
+	return lg_memory_init(vm) ?:
+		/* create the other vCPUs, and */
+		lg_others_create(vm, &c) ?:
+		lg_vcpu_create(vm, &c, 0);
 }
 
 /* run once for the launcher */
 static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 {
-	struct lg_vcpu *v = smp_load_acquire(&vm->vcpu);
+	struct lg_vcpu *v = smp_load_acquire(&vm->vcpus[0]);
 	long err;
 
 	if (!v || current->mm != vm->mm)
 		return -EPERM;
+	/* find the vCPU that is meant */
+	{
+		u32 id;
+
+		if (get_user(id, &arg->vcpu))
+			return -EFAULT;
+		if (id >= vm->nr_vcpus)
+			return -EINVAL;
+		v = vm->vcpus[array_index_nospec(id, vm->nr_vcpus)];
+	}
 	if (!mutex_trylock(&v->lock))
 		return -EBUSY;
 	/* run with a fresh answer */
@@ -185,7 +202,8 @@ static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 		lg_set_rax(v->d, v->port_read, v->run.value);
 		v->port_read = 0;
 	}
-	v->vm->stats.runs++;
+	v->stats.runs++;
+	v->run.vcpu = v->id;
 	err = v->dead ? -ESRCH : lg_run(v);
 	if (!err && copy_to_user(arg, &v->run, sizeof(v->run)))
 		err = -EFAULT;
@@ -213,7 +231,7 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return lg_do_run(vm, p);
 	/* raise a port, or tell where to */
 	case LG_EVENT:
-		if (!smp_load_acquire(&vm->vcpu) || arg >= LG_NR_PORTS)
+		if (!smp_load_acquire(&vm->vcpus[0]) || arg >= LG_NR_PORTS)
 			return -EINVAL;
 		lg_event_raise(vm, arg);
 		return 0;
@@ -227,7 +245,11 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case LG_INFO:
 		return LG_API;
 	case LG_STATS:
-		return copy_to_user(p, &vm->stats, sizeof(vm->stats)) ? -EFAULT : 0;
+		/* add up what the vCPUs have counted */
+		if (vm->nr_vcpus)
+			return lg_add_stats(vm, p);
+		return !vm->vcpus[0] ? -EPERM :
+			copy_to_user(p, &vm->vcpus[0]->stats, sizeof(struct lg_stats));
 	}
 	return -ENOTTY;
 }

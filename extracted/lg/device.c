@@ -43,7 +43,7 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 		return false;
 	/* see to bell and status at once */
 	if (at_once(v, port, out, size)) {
-		v->vm->stats.ports++;
+		v->stats.ports++;
 		return true;
 	}
 	/* end the run for the launcher */
@@ -61,7 +61,7 @@ long lg_device_irq(struct lg_vm *vm, unsigned long arg)
 {
 	unsigned int n = arg & 0xff, bits = arg >> 8;
 
-	if (!smp_load_acquire(&vm->vcpu) || n >= LG_NR_DEVICES || arg >> 16)
+	if (!smp_load_acquire(&vm->vcpus[0]) || n >= LG_NR_DEVICES || arg >> 16)
 		return -EINVAL;
 	if (!bits)
 		return atomic_xchg(&vm->isr[n], 0);

@@ -106,7 +106,7 @@ bool lg_forced_cpuid(struct lg_vcpu *v)
 	d->rcx = r[2];
 	d->rdx = r[3];
 	d->rip += 7;
-	v->vm->stats.emulated++;
+	v->stats.emulated++;
 	return true;
 }
 
@@ -308,6 +308,6 @@ bool lg_emulate(struct lg_vcpu *v)
 		return false;
 	}
 	d->rip += i + len;
-	v->vm->stats.emulated++;
+	v->stats.emulated++;
 	return true;
 }

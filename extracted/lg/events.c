@@ -9,6 +9,8 @@
 /* ask for an upcall */
 static void upcall(struct lg_vcpu *v, unsigned int port)
 {
+	/* wake those who poll */
+	lg_wake_pollers(v->vm);
 	if (test_bit(port, v->vm->shared->evtchn_mask))
 		return;
 	set_bit(port / 64, &v->info->evtchn_pending_sel);
@@ -24,7 +26,7 @@ void lg_event_raise(struct lg_vm *vm, unsigned int port)
 
 	spin_lock_irqsave(&vm->event_lock, flags);
 	if (port && !test_and_set_bit(port, vm->shared->evtchn_pending))
-		upcall(vm->vcpu, port);
+		upcall(vm->vcpus[vm->ports[port].vcpu], port);
 	spin_unlock_irqrestore(&vm->event_lock, flags);
 }
 
@@ -62,9 +64,10 @@ void lg_event_free(struct lg_vm *vm)
 }
 
 /* claim and close ports */
-static long claim(struct lg_vm *vm, u8 type, u8 virq, u16 *place,
+static long claim(struct lg_vcpu *v, u8 type, u8 virq, u16 *place,
 		  evtchn_port_t *port)
 {
+	struct lg_vm *vm = v->vm;
 	int i = LG_PORT_CONSOLE + 1;
 
 	if (place && *place)
@@ -75,6 +78,7 @@ static long claim(struct lg_vm *vm, u8 type, u8 virq, u16 *place,
 		return -ENOSPC;
 	vm->ports[i].type = type;
 	vm->ports[i].virq = virq;
+	vm->ports[i].vcpu = v->id;
 	if (place)
 		WRITE_ONCE(*place, i);
 	*port = i;
@@ -139,6 +143,19 @@ static const u8 arg_size[] = {
 	[EVTCHNOP_unmask] = sizeof(evtchn_port_t),
 };
 
+static long move(struct lg_vcpu *to, unsigned int port)
+{
+	struct lg_port *p = &to->vm->ports[port];
+
+	if (p->type != EVTCHNSTAT_interdomain && p->type != EVTCHNSTAT_pirq &&
+	    p->type != EVTCHNSTAT_unbound)
+		return -EINVAL;
+	p->vcpu = to->id;
+	if (test_bit(port, to->vm->shared->evtchn_pending))
+		upcall(to, port);
+	return 0;
+}
+
 /* answer an event call */
 /* answer it under the lock */
 static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
@@ -148,32 +165,56 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 	/* variables of an event call for devices */
 	u32 n;
 
+	/* turn to the vCPU that is meant */
+	switch (op) {
+	case EVTCHNOP_bind_virq:
+		n = a->virq.vcpu;
+		break;
+	case EVTCHNOP_bind_ipi:
+		n = a->ipi.vcpu;
+		break;
+	case EVTCHNOP_bind_vcpu:
+		n = a->vcpu.vcpu;
+		break;
+	default:
+		n = 0;
+		/* find the vCPU that has the port */
+		if ((op == EVTCHNOP_close || op == EVTCHNOP_send ||
+		     op == EVTCHNOP_unmask) && port < LG_NR_PORTS)
+			n = vm->ports[array_index_nospec(port, LG_NR_PORTS)].vcpu;
+	}
+	if (n >= vm->nr_vcpus)
+		return -ENOENT;
+	v = vm->vcpus[array_index_nospec(n, vm->nr_vcpus)];
 	/* hand out a port */
 	switch (op) {
 	case EVTCHNOP_bind_virq:
-		if (a->virq.virq >= NR_VIRQS || a->virq.vcpu)
+		if (a->virq.virq >= NR_VIRQS || a->virq.vcpu != v->id)
 			return -EINVAL;
-		return claim(vm, EVTCHNSTAT_virq, a->virq.virq,
+		return claim(v, EVTCHNSTAT_virq, a->virq.virq,
 			     &v->virq_port[a->virq.virq], &a->virq.port);
 	case EVTCHNOP_bind_ipi:
-		if (a->ipi.vcpu)
+		if (a->ipi.vcpu != v->id)
 			return -ENOENT;
-		return claim(vm, EVTCHNSTAT_ipi, 0, NULL, &a->ipi.port);
+		return claim(v, EVTCHNSTAT_ipi, 0, NULL, &a->ipi.port);
 	case EVTCHNOP_alloc_unbound:
-		return claim(vm, EVTCHNSTAT_unbound, 0, NULL, &a->unbound.port);
+		return claim(v, EVTCHNSTAT_unbound, 0, NULL, &a->unbound.port);
 	/* hand out a port for a device */
 	case EVTCHNOP_bind_pirq:
 		n = a->pirq.pirq - LG_PIRQ(0);
 		if (n >= LG_NR_DEVICES)
 			return -EINVAL;
-		return claim(vm, EVTCHNSTAT_pirq, n, &vm->pirq_port[n], &a->pirq.port);
+		return claim(v, EVTCHNSTAT_pirq, n, &vm->pirq_port[n], &a->pirq.port);
 	}
 	if (port >= LG_NR_PORTS)
 		return -EINVAL;
 	/* act on a port */
 	switch (op) {
 	case EVTCHNOP_bind_vcpu:
-		return a->vcpu.vcpu ? -ENOENT : 0;
+		return a->vcpu.vcpu != v->id ? -ENOENT :
+			/* move the port, or */
+			move(v, port) ?:
+			0;
 	case EVTCHNOP_close:
 		return close_port(v, port);
 	case EVTCHNOP_send:
@@ -187,7 +228,7 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 	/* tell a port's status */
 	case EVTCHNOP_status:
 		a->status.status = vm->ports[port].type;
-		a->status.vcpu = 0;
+		a->status.vcpu = vm->ports[port].vcpu;
 		a->status.u.virq = vm->ports[port].virq;
 		return 0;
 	}

@@ -10,17 +10,18 @@
 /* remember the leaves of a frame */
 #define MANY	((u64 *)1)	/* more than can be remembered */
 
-void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf)
+void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 {
-	u64 **at = vm->leaves[gfn].at, frame;
+	u64 **at = v->leaves[gfn].at, frame;
 	int i;
 
-	if (at[0] == MANY || !test_bit(gfn, vm->followed))
+	if (at[0] == MANY || !test_bit(gfn, v->followed))
 		return;
-	frame = __sme_set(page_to_phys(vm->pages[gfn]));
+	frame = __sme_set(page_to_phys(v->pages[gfn]));
 	for (i = 0; i < LG_LEAVES; i++)
 		if (!at[i] || at[i] == leaf || (*at[i] & PTE_FRAME) != frame ||
-		    !page_private(virt_to_page(at[i])))
+		    (v->vm->nr_vcpus == 1 &&
+		     !page_private(virt_to_page(at[i]))))
 			break;
 	if (i < LG_LEAVES)
 		at[i] = leaf;
@@ -31,20 +32,22 @@ void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf)
 /* Take bits from all leaves of a frame; all bits: the leaves themselves. */
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 {
-	u64 **at = v->vm->leaves[gfn].at, frame;
+	u64 **at = v->leaves[gfn].at, frame;
 	struct lg_kept *k;
 	int i;
 
-	if (!v->vm->pages[gfn])
+	if (!v->pages[gfn])
 		return;
-	frame = __sme_set(page_to_phys(v->vm->pages[gfn]));
+	frame = __sme_set(page_to_phys(v->pages[gfn]));
 	for (i = 0; i < LG_LEAVES && at[0] != MANY; i++)
 		if (at[i] && (*at[i] & (PTE_FRAME | LG_LINK)) == frame)
 			*at[i] &= ~bits;
-	if (at[0] != MANY && test_bit(gfn, v->vm->followed))
+	if (at[0] != MANY && test_bit(gfn, v->followed))
 		return;
 	/* look for the leaves in all tables */
-	memset(at, 0, sizeof(v->vm->leaves[gfn].at));
+	if (v->vm->nr_vcpus > 1)
+		lg_drop_all(v);
+	memset(at, 0, sizeof(v->leaves[gfn].at));
 	hash_for_each(v->kept, i, k, hash) {
 		u64 *e = k->table;
 
@@ -53,89 +56,109 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 				continue;
 			*e &= ~bits;
 			if (*e)
-				lg_note_leaf(v->vm, gfn, e);
+				lg_note_leaf(v, gfn, e);
 		}
 		cond_resched();
 	}
 }
 
 /* give tables back */
-static void give_back(struct lg_vm *vm)
+static void give_back(struct lg_vcpu *v)
 {
-	unsigned long n = xchg(&vm->shrink, 0);
+	unsigned long n = xchg(&v->shrink, 0);
 	struct page *page, *next;
 	u64 gfn;
 
-	lg_drop_all(vm->vcpu);
+	lg_drop_all(v);
 	/* What is remembered may name the tables that go now. */
-	for_each_set_bit(gfn, vm->followed, vm->frames + 1)
-		memset(&vm->leaves[gfn], 0, sizeof(vm->leaves[gfn]));
-	list_for_each_entry_safe(page, next, &vm->shadows, lru) {
+	for_each_set_bit(gfn, v->followed, v->vm->frames + 1)
+		memset(&v->leaves[gfn], 0, sizeof(v->leaves[gfn]));
+	list_for_each_entry_safe(page, next, &v->shadows, lru) {
 		if (!n--)
 			break;
 		list_del(&page->lru);
 		__free_page(page);
-		vm->stats.shadow_pages--;
+		v->stats.shadow_pages--;
 	}
 }
 
 /* forget what the host wants back */
-void lg_unfollow(struct lg_vm *vm, u64 gfn)
+static void unfollow(struct lg_vcpu *v, u64 gfn)
 {
-	lg_strip(vm->vcpu, gfn, ~0ULL);
-	memset(vm->leaves[gfn].at, 0, sizeof(vm->leaves[gfn].at));
-	vm->pages[gfn] = NULL;
-	clear_bit(gfn, vm->read_only);
+	lg_strip(v, gfn, ~0ULL);
+	memset(v->leaves[gfn].at, 0, sizeof(v->leaves[gfn].at));
+	v->pages[gfn] = NULL;
+	clear_bit(gfn, v->read_only);
 	/* Last: as long as it is set, the host waits for us. */
-	clear_bit_unlock(gfn, vm->followed);
+	clear_bit_unlock(gfn, v->followed);
 }
 
-void lg_forget(struct lg_vm *vm)
+void lg_forget(struct lg_vcpu *v)
 {
 	u64 gfn, to;
 
-	spin_lock(&vm->recall_lock);
-	gfn = vm->recall_from;
-	to = vm->recall_to;
-	vm->recall_from = vm->frames;
-	vm->recall_to = 0;
-	WRITE_ONCE(vm->recall, false);
-	spin_unlock(&vm->recall_lock);
-	for_each_set_bit_from(gfn, vm->followed, to) {
-		lg_unfollow(vm, gfn);
+	spin_lock(&v->recall_lock);
+	gfn = v->recall_from;
+	to = v->recall_to;
+	v->recall_from = v->vm->frames;
+	v->recall_to = 0;
+	WRITE_ONCE(v->recall, false);
+	spin_unlock(&v->recall_lock);
+	for_each_set_bit_from(gfn, v->followed, to) {
+		unfollow(v, gfn);
 		cond_resched();
 	}
-	if (READ_ONCE(vm->shrink))
-		give_back(vm);
+	if (READ_ONCE(v->shrink))
+		give_back(v);
 }
 
 /* call leaves back */
-static void request(struct lg_vm *vm, u64 from, u64 to)
+static void request(struct lg_vcpu *v, u64 from, u64 to)
 {
-	spin_lock(&vm->recall_lock);
-	vm->recall_from = min(vm->recall_from, from);
-	vm->recall_to = max(vm->recall_to, to);
-	WRITE_ONCE(vm->recall, true);
-	spin_unlock(&vm->recall_lock);
+	spin_lock(&v->recall_lock);
+	v->recall_from = min(v->recall_from, from);
+	v->recall_to = max(v->recall_to, to);
+	WRITE_ONCE(v->recall, true);
+	spin_unlock(&v->recall_lock);
+}
+
+static bool recall(struct lg_vm *vm, u64 from, u64 to)
+{
+	struct lg_vcpu *v;
+	bool any = false;
+	u32 i;
+
+	for_each_vcpu(i, v, vm) {
+		if (find_next_bit(v->followed, to, from) >= to)
+			continue;
+		request(v, from, to);
+		any = true;
+	}
+	if (any)
+		lg_call_out(vm);
+	return any;
 }
 
 static void nothing(void *unused)
 {
 }
 
-static bool recall(struct lg_vm *vm, u64 from, u64 to)
+static bool must_leave(int cpu, void *vm)
 {
-	struct lg_vcpu *v = smp_load_acquire(&vm->vcpu);
-	int cpu;
+	struct lg_vcpu *v;
+	u32 i;
 
-	if (find_next_bit(vm->followed, to, from) >= to)
-		return false;
-	request(vm, from, to);
+	for_each_vcpu(i, v, (struct lg_vm *)vm)
+		if (READ_ONCE(v->in_guest) == cpu && lg_word(v))
+			return true;
+	return false;
+}
+
+/* Interrupts are on, and no vCPU needs a lock of ours to leave the guest. */
+void lg_call_out(struct lg_vm *vm)
+{
 	smp_mb();	/* pairs with smp_store_mb of in_guest */
-	cpu = v ? READ_ONCE(v->in_guest) : -1;
-	if (cpu >= 0)		/* it answers when it has left */
-		smp_call_function_single(cpu, nothing, NULL, 1);
-	return true;
+	on_each_cpu_cond_mask(must_leave, nothing, vm, true, cpu_online_mask);
 }
 
 /* hear of the host's changes */
@@ -197,21 +220,31 @@ static const struct mmu_notifier_ops follow_ops = {
 static unsigned long count_tables(struct shrinker *s, struct shrink_control *c)
 {
 	struct lg_vm *vm = host_shrinker_data(s);
+	unsigned long n = 0;
+	struct lg_vcpu *v;
+	u32 i;
 
-	return READ_ONCE(vm->stats.shadow_pages) ?: SHRINK_EMPTY;
+	for_each_vcpu(i, v, vm)
+		n += READ_ONCE(v->stats.shadow_pages);
+	return n ?: SHRINK_EMPTY;
 }
 
 static unsigned long scan_tables(struct shrinker *s, struct shrink_control *c)
 {
 	struct lg_vm *vm = host_shrinker_data(s);
-	struct lg_vcpu *v = smp_load_acquire(&vm->vcpu);
+	unsigned long asked = 0, each = c->nr_to_scan / vm->nr_vcpus + 1;
+	struct lg_vcpu *v;
+	u32 i;
 
-	if (!v || READ_ONCE(vm->shrink))
-		return SHRINK_STOP;
-	WRITE_ONCE(vm->shrink, c->nr_to_scan);
-	request(vm, vm->frames, 0);
-	lg_kick(v);
-	return c->nr_to_scan;
+	for_each_vcpu(i, v, vm) {
+		if (READ_ONCE(v->shrink))
+			continue;
+		WRITE_ONCE(v->shrink, each);
+		request(v, vm->frames, 0);
+		lg_kick(v);
+		asked += each;
+	}
+	return asked ?: SHRINK_STOP;
 }
 
 /* follow a page */
@@ -237,14 +270,15 @@ static struct page *look_up(struct lg_vm *vm, u64 gfn, bool *write)
 	return page;
 }
 
-struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable)
+struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 {
-	struct page *page = vm->pages[gfn];
+	struct page *page = v->pages[gfn];
+	struct lg_vm *vm = v->vm;
 	bool may_write;
 
-	while (!page || (write && test_bit(gfn, vm->read_only))) {
+	while (!page || (write && test_bit(gfn, v->read_only))) {
 		/* look for the page while nothing changes */
-		set_bit(gfn, vm->followed);
+		set_bit(gfn, v->followed);
 		smp_mb__after_atomic();		/* before changing is looked at */
 		if (fatal_signal_pending(current) ||
 		    wait_event_killable(vm->changed, !atomic_read(&vm->changing)))
@@ -253,48 +287,33 @@ struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable)
 		page = look_up(vm, gfn, &may_write);
 		if (!page)
 			return NULL;
-		if (READ_ONCE(vm->recall)) {
-			lg_forget(vm);
+		if (READ_ONCE(v->recall)) {
+			lg_forget(v);
 			page = NULL;
 			cond_resched();
 			continue;
 		}
-		assign_bit(gfn, vm->read_only, !may_write);
-		vm->pages[gfn] = page;
+		assign_bit(gfn, v->read_only, !may_write);
+		v->pages[gfn] = page;
 	}
-	*writable &= !test_bit(gfn, vm->read_only);
+	*writable &= !test_bit(gfn, v->read_only);
 	return page;
 }
 
 /* begin and end following */
-static void free_maps(struct lg_vm *vm)
-{
-	shrinker_free(vm->shrinker);
-	kvfree(vm->followed);
-	kvfree(vm->read_only);
-	kvfree(vm->leaves);
-	vm->followed = NULL;
-}
-
 int lg_follow_start(struct lg_vm *vm)
 {
-	u64 n = vm->frames + 1;
-	int err = -ENOMEM;
+	int err;
 
 	init_waitqueue_head(&vm->changed);
-	spin_lock_init(&vm->recall_lock);
-	vm->recall_from = vm->frames;
-	vm->followed = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
-				GFP_KERNEL_ACCOUNT);
-	vm->read_only = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
-				 GFP_KERNEL_ACCOUNT);
-	vm->leaves = kvcalloc(n, sizeof(*vm->leaves), GFP_KERNEL_ACCOUNT);
 	vm->notifier.ops = &follow_ops;
 	vm->shrinker = shrinker_alloc(0, "lguest");
-	if (vm->followed && vm->read_only && vm->leaves && vm->shrinker)
-		err = mmu_notifier_register(&vm->notifier, current->mm);
+	if (!vm->shrinker)
+		return -ENOMEM;
+	err = mmu_notifier_register(&vm->notifier, current->mm);
 	if (err) {
-		free_maps(vm);
+		shrinker_free(vm->shrinker);
+		vm->shrinker = NULL;
 		return err;
 	}
 	host_shrinker_data(vm->shrinker) = vm;
@@ -304,16 +323,35 @@ int lg_follow_start(struct lg_vm *vm)
 	return 0;
 }
 
+int lg_follow_maps(struct lg_vcpu *v)
+{
+	u64 n = v->vm->frames + 1;
+
+	spin_lock_init(&v->recall_lock);
+	v->recall_from = v->vm->frames;
+	v->pages = kvcalloc(n, sizeof(*v->pages), GFP_KERNEL_ACCOUNT);
+	v->followed = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
+			       GFP_KERNEL_ACCOUNT);
+	v->read_only = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
+				GFP_KERNEL_ACCOUNT);
+	v->leaves = kvcalloc(n, sizeof(*v->leaves), GFP_KERNEL_ACCOUNT);
+	return v->pages && v->followed && v->read_only && v->leaves ?
+		0 : -ENOMEM;
+}
+
+void lg_follow_free(struct lg_vcpu *v)
+{
+	kvfree(v->pages);
+	kvfree(v->followed);
+	kvfree(v->read_only);
+	kvfree(v->leaves);
+}
+
 /* Before anything else of the guest ends: no callback runs after it. */
 void lg_follow_end(struct lg_vm *vm)
 {
-	u64 gfn;
-
-	if (!vm->followed)
+	if (!vm->shrinker)
 		return;
+	shrinker_free(vm->shrinker);
 	mmu_notifier_unregister(&vm->notifier, vm->notifier.mm);
-	/* Only what is pinned shall be given back. */
-	for_each_set_bit(gfn, vm->followed, vm->frames + 1)
-		vm->pages[gfn] = NULL;
-	free_maps(vm);
 }

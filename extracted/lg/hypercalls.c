@@ -201,33 +201,33 @@ static long write_debugreg(struct lg_vcpu *v, u64 reg, u64 val)
 
 
 /* register the vcpu info */
-static long register_vcpu_info(struct lg_vcpu *v, u64 arg)
+static long register_vcpu_info(struct lg_vcpu *v, struct lg_vcpu *to, u64 arg)
 {
 	struct vcpu_register_vcpu_info r;
-	struct vcpu_info *to;
+	struct vcpu_info *info;
 	u8 *frame;
 
 	if (lg_read(v, arg, &r, sizeof(r)))
 		return -EFAULT;
-	if (r.offset & 7 || r.offset > PAGE_SIZE - sizeof(*to))
+	if (r.offset & 7 || r.offset > PAGE_SIZE - sizeof(*info))
 		return -EINVAL;
 	/* pin no second page */
-	if (v->info != &v->vm->shared->vcpu_info[0])
+	if (to->d->info)
 		return -EINVAL;
 	frame = lg_frame(v->vm, r.mfn);
 	if (!frame)
 		return -EINVAL;
-	to = (struct vcpu_info *)(frame + r.offset);
+	info = (struct vcpu_info *)(frame + r.offset);
 	/* show the place to the straight road */
-	if (lg_road_info(v, r.mfn, r.offset))
+	if (lg_road_info(to, r.mfn, r.offset))
 		return -ENOMEM;
 	/* move what was there */
 	spin_lock_irq(&v->vm->event_lock);
-	*to = *v->info;
+	*info = *to->info;
 	/* A spurious look at everything costs less than a lost event. */
-	to->evtchn_upcall_pending = 1;
-	to->evtchn_pending_sel = ~0UL;
-	v->info = to;
+	info->evtchn_upcall_pending = 1;
+	info->evtchn_pending_sel = ~0UL;
+	to->info = info;
 	spin_unlock_irq(&v->vm->event_lock);
 	return 0;
 }
@@ -267,6 +267,27 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 {
 	u64 va;
 
+	/* answer about another vCPU */
+	struct lg_vm *vm = v->vm;
+	struct lg_vcpu *t = id < vm->nr_vcpus ?
+		vm->vcpus[array_index_nospec(id, vm->nr_vcpus)] : NULL;
+	long err = t ? lg_life_op(v, t, cmd, arg) : -ENOENT;
+
+	if (err != -ENOSYS)
+		return err;
+	if (t != v && (cmd == VCPUOP_set_singleshot_timer ||
+		       cmd == VCPUOP_stop_singleshot_timer))
+		return -EINVAL;
+	/* register a vCPU's information */
+	if (cmd == VCPUOP_register_vcpu_info) {
+		if (t != v && READ_ONCE(t->state) == LG_UP)
+			return -EBUSY;
+		mutex_lock(&vm->lock);	/* inside v->lock; LG_CREATE takes no v->lock */
+		err = register_vcpu_info(v, t, arg);
+		mutex_unlock(&vm->lock);
+		return err;
+	}
+	id = 0;
 	if (id)
 		return -ENOENT;
 	switch (cmd) {
@@ -292,7 +313,7 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 		lg_timer_stop(v);
 		return 0;
 	case VCPUOP_register_vcpu_info:
-		return register_vcpu_info(v, arg);
+		return register_vcpu_info(v, v, arg);
 	}
 	return -ENOSYS;
 }
@@ -302,6 +323,9 @@ static long sched_op(struct lg_vcpu *v, u64 cmd, u64 arg)
 {
 	u32 reason;
 
+	/* sleep for a poll */
+	if (cmd == SCHEDOP_poll)
+		return lg_poll(v, arg);
 	switch (cmd) {
 	case SCHEDOP_yield:
 	case SCHEDOP_poll:	/* may return early, says the ABI */
@@ -355,7 +379,7 @@ static long multicall(struct lg_vcpu *v, u64 list, u64 count)
 		if (lg_write(v, at + offsetof(struct multicall_entry, result),
 			     &e.result, sizeof(e.result)))
 			return -EFAULT;
-		v->vm->stats.pieces[c.nr & 63]++;
+		v->stats.pieces[c.nr & 63]++;
 		cond_resched();
 	}
 	return 0;
@@ -371,7 +395,7 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 	case __HYPERVISOR_set_trap_table:
 		return set_trap_table(v, a[0]);
 	case __HYPERVISOR_set_gdt:
-		return lg_set_gdt(v, a[0], a[1]);
+		return lg_set_gdt(v, v, a[0], a[1]);
 	case __HYPERVISOR_stack_switch:
 		v->kernel_sp = a[1];
 		return 0;
@@ -435,9 +459,9 @@ void lg_hypercall(struct lg_vcpu *v)
 	struct lg_data *d = v->d;
 	struct call c = { d->rax, { d->rdi, d->rsi, d->rdx, d->r10, d->r8 } };
 
-	v->vm->stats.hypercalls++;
+	v->stats.hypercalls++;
 	/* count the call by its number */
-	v->vm->stats.calls[c.nr & 63]++;
+	v->stats.calls[c.nr & 63]++;
 	if (c.nr == __HYPERVISOR_iret) {
 		lg_iret(v);
 		return;

@@ -51,7 +51,7 @@ struct lg_entry {
 
 struct lg_port {
 	u8 type;		/* EVTCHNSTAT_* */
-	u8 virq;
+	u8 virq, vcpu;
 	struct eventfd_ctx *notify;
 };
 
@@ -66,6 +66,13 @@ struct lg_seen {
 
 struct lg_leaves {
 	u64 *at[LG_LEAVES];
+};
+
+enum lg_state {
+	LG_FRESH,	/* was never initialised */
+	LG_BUSY,	/* somebody does it now */
+	LG_DOWN,
+	LG_UP,
 };
 
 struct lg_kept {		/* a shadow table, known by what it shadows */
@@ -133,14 +140,9 @@ struct lg_vm {
 	struct mmu_notifier notifier;
 	wait_queue_head_t changed;
 	atomic_t changing;		/* invalidations under way */
-	unsigned long *followed;	/* frames that may have leaves */
-	unsigned long *read_only;	/* the host's page must not be written */
-	struct lg_leaves *leaves;	/* where a frame was entered */
-	spinlock_t recall_lock;
-	u64 recall_from, recall_to;	/* frames whose leaves must go */
-	bool recall;			/* there are such, or tables */
 	struct shrinker *shrinker;
-	unsigned long shrink;		/* tables that the host wants back */
+	u32 nr_vcpus;
+	unsigned long pollers;		/* vCPUs asleep in SCHEDOP_poll */
 
 	/* fields for the address slot and shadows */
 	unsigned int slot;		/* our GiB of PML4 slot 256 */
@@ -148,25 +150,22 @@ struct lg_vm {
 	u64 *host_pdpt;			/* slot 256 as the host sees it */
 	u64 *kernel_pdpt, *user_pdpt;	/* and the guest's two modes */
 
-	struct list_head shadows;	/* free shadow pages */
-	unsigned int max_shadows;
-
 	/* fields for events and time */
 	spinlock_t event_lock;		/* ports, vcpu_info pointers */
 	struct lg_port ports[LG_NR_NOTIFY];
 
 	u64 tsc_start;			/* TSC of guest time 0 */
-	struct lg_stats stats;
 
 	atomic_t isr[LG_NR_DEVICES];	/* what each device asks for */
 	u16 pirq_port[LG_NR_DEVICES];	/* 0: not bound; event_lock */
-	struct lg_vcpu *vcpu;		/* set once, at the end of creation */
+	struct lg_vcpu *vcpus[LG_MAX_VCPUS];	/* number 0 is set last */
 };
 
 /* a vCPU */
 struct lg_vcpu {
 	/* fields for the block and the thread */
 	struct lg_vm *vm;
+	u32 id;				/* 0: there is one */
 	struct mutex lock;		/* held while it runs */
 	struct lg_data *d;		/* kernel address of the data page */
 	void *block;			/* its block's address in slot 256 */
@@ -176,7 +175,21 @@ struct lg_vcpu {
 	unsigned int ldt_entries;
 	struct task_struct *task;	/* in LG_RUN, or NULL */
 	wait_queue_head_t wait;
+
+	struct page **pages;		/* behind the frames that it follows */
+	unsigned long *followed;	/* frames that may have leaves */
+	unsigned long *read_only;	/* the host's page must not be written */
+	struct lg_leaves *leaves;	/* where a frame was entered */
+	spinlock_t recall_lock;
+	u64 recall_from, recall_to;	/* frames whose leaves must go */
+	bool recall;			/* there are such, or tables */
+	unsigned long shrink;		/* tables that the host wants back */
 	int in_guest;			/* the CPU that has it in the guest, or -1 */
+	int state;			/* enum lg_state */
+	#define LG_FLUSHES	4
+	u64 flush_va[LG_FLUSHES];	/* under recall_lock */
+	u8 nr_flush;			/* LG_FLUSHES + 1: everything */
+	bool flush;			/* others want entries to be dropped */
 
 	/* fields for the processor's state */
 	bool user;			/* guest is in user mode */
@@ -205,6 +218,10 @@ struct lg_vcpu {
 	u16 virq_port[NR_VIRQS];	/* 0: not bound */
 	struct hrtimer timer;
 	bool timer_fired;
+
+	struct list_head shadows;	/* free shadow pages */
+	unsigned int max_shadows;
+	struct lg_stats stats;
 	u8 port_read;			/* bytes that an IN waits for */
 
 	struct lg_run run;		/* how this run ends */
@@ -216,7 +233,7 @@ int lg_slot_open(struct lg_vm *vm);
 void lg_slot_close(struct lg_vm *vm);
 
 /* vcpu.c */
-int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c);
+int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c, u32 id);
 void *lg_block_page(struct lg_vcpu *v, int n, u64 flags);
 void lg_vcpu_free(struct lg_vcpu *v);
 int lg_run(struct lg_vcpu *v);
@@ -288,7 +305,7 @@ bool lg_write_msr(struct lg_vcpu *v, u32 msr, u64 val);
 bool lg_forced_cpuid(struct lg_vcpu *v);
 
 /* segments.c */
-int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries);
+int lg_set_gdt(struct lg_vcpu *v, struct lg_vcpu *to, u64 list, u32 entries);
 int lg_update_descriptor(struct lg_vcpu *v, u64 maddr, u64 desc);
 int lg_set_ldt(struct lg_vcpu *v, u64 va, unsigned int entries);
 
@@ -346,10 +363,37 @@ void lg_road_out(struct lg_vcpu *v);
 /* follow.c */
 int lg_follow_start(struct lg_vm *vm);
 void lg_follow_end(struct lg_vm *vm);
-struct page *lg_follow(struct lg_vm *vm, u64 gfn, bool write, bool *writable);
-void lg_unfollow(struct lg_vm *vm, u64 gfn);
-void lg_forget(struct lg_vm *vm);
-void lg_note_leaf(struct lg_vm *vm, u64 gfn, u64 *leaf);
+int lg_follow_maps(struct lg_vcpu *v);
+void lg_follow_free(struct lg_vcpu *v);
+struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable);
+void lg_forget(struct lg_vcpu *v);
+void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf);
+void lg_call_out(struct lg_vm *vm);
+
+#define for_each_vcpu(i, v, vm) \
+	for (i = 0; i < (vm)->nr_vcpus && (v = smp_load_acquire( \
+		&(vm)->vcpus[0])) && (v = (vm)->vcpus[i]); i++)
+
+/* Others want something of it before it enters the guest. */
+static inline bool lg_word(struct lg_vcpu *v)
+{
+	return
+		/* a flush or an end is wanted, or */
+		READ_ONCE(v->flush) || READ_ONCE(v->state) != LG_UP || READ_ONCE(v->dead) ||
+		READ_ONCE(v->recall);
+}
+
+/* smp.c */
+int lg_others_create(struct lg_vm *vm, const struct lg_create *c);
+void lg_others_free(struct lg_vm *vm);
+long lg_add_stats(struct lg_vm *vm, void __user *to);
+long lg_life_op(struct lg_vcpu *v, struct lg_vcpu *t, u64 cmd, u64 arg);
+void lg_end_others(struct lg_vcpu *v);
+int lg_heed_others(struct lg_vcpu *v);
+long lg_flush_op(struct lg_vcpu *v, const struct mmuext_op *op);
+long lg_flush_va(struct lg_vcpu *v, u64 va, u64 flags);
+void lg_wake_pollers(struct lg_vm *vm);
+long lg_poll(struct lg_vcpu *v, u64 arg);
 
 /* shadow.c: what is kept */
 u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,

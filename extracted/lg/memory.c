@@ -36,9 +36,6 @@ struct page *lg_page(struct lg_vm *vm, u64 gfn)
 
 	if (gfn > vm->frames)
 		return NULL;
-	/* take back what is only followed */
-	if (test_bit(gfn, vm->followed))
-		lg_unfollow(vm, gfn);
 	if (vm->pages[gfn])
 		return vm->pages[gfn];
 	if (pin_user_pages_fast(vm->base + (gfn << PAGE_SHIFT), 1,

@@ -50,6 +50,11 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 	const struct mmuext_op *op = &r->ext;
 	struct lg_vm *vm = v->vm;
 	u64 gfn = op->arg1.mfn;
+	/* pass a flush on to other vCPUs */
+	long mine = lg_flush_op(v, op);
+
+	if (mine <= 0)
+		return mine;
 
 	switch (op->cmd) {
 	/* flush what the guest names */
@@ -149,5 +154,7 @@ long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags)
 		/* keep what is true, or */
 		if (!lg_kept_flush(v))
 		lg_drop_all(v);
+	/* flush the entry for other vCPUs */
+	return lg_flush_va(v, va, flags);
 	return 0;
 }

@@ -28,10 +28,11 @@ void lg_road_entries(struct lg_vcpu *v)
 /* show the road the vcpu info */
 int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset)
 {
-	int err = lg_map(v->vm, v->vm->kernel_pdpt, LG_ROAD_INFO,
+	u64 at = LG_ROAD_INFO + v->id * PAGE_SIZE;
+	int err = lg_map(v->vm, v->vm->kernel_pdpt, at,
 			 lg_page(v->vm, gfn), LG_RW);
 
-	v->d->info = err ? 0 : LG_ROAD_INFO + offset;
+	v->d->info = err ? 0 : at + offset;
 	v->d->verw = host_clears_buffers() ? LG_USER_SS : 0;
 	return err;
 }

@@ -32,7 +32,7 @@ static void put(struct desc_struct *table, unsigned int i, u64 desc)
 }
 
 /* set the GDT */
-int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries)
+int lg_set_gdt(struct lg_vcpu *v, struct lg_vcpu *to, u64 list, u32 entries)
 {
 	u64 gfn, desc = 0, __user *frame;
 	unsigned int i;
@@ -44,11 +44,11 @@ int lg_set_gdt(struct lg_vcpu *v, u64 list, unsigned int entries)
 	frame = lg_user(v->vm, gfn);
 	if (!frame)
 		return -EINVAL;
-	v->gdt_frame = gfn;
+	to->gdt_frame = gfn;
 	for (i = 0; i < 512; i++, desc = 0) {
 		if (i < entries && get_user(desc, &frame[i]))
 			return -EFAULT;
-		put(v->gdt, i, desc);
+		put(to->gdt, i, desc);
 	}
 	return 0;
 }
@@ -98,6 +98,13 @@ int lg_update_descriptor(struct lg_vcpu *v, u64 maddr, u64 desc)
 	if (!frame || maddr & 7 || (desc & DESC_PRESENT && !checked(desc)) ||
 	    put_user(desc, &frame[i]))
 		return -EINVAL;
+	/* update the copies of other vCPUs */
+	struct lg_vcpu *t;
+	u32 id;
+
+	for_each_vcpu(id, t, v->vm)
+		if (t != v && gfn == READ_ONCE(t->gdt_frame))
+			put(t->gdt, i, desc);
 	if (gfn == v->gdt_frame)
 		put(v->gdt, i, desc);
 	else if (v->d->ldt)

@@ -25,7 +25,11 @@ u64 *lg_table(struct lg_vm *vm)
 
 	if (!page)
 		return NULL;
+	/* keep other vCPUs off the list */
+	spin_lock_irq(&vm->event_lock);
 	list_add(&page->lru, &vm->tables);
+	/* let other vCPUs use the list */
+	spin_unlock_irq(&vm->event_lock);
 	return page_address(page);
 }
 
@@ -51,9 +55,9 @@ int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags)
 
 /* take a shadow page */
 /* NULL: the guest's bound is reached, or the host has no memory. */
-static u64 *shadow_alloc(struct lg_vm *vm)
+static u64 *shadow_alloc(struct lg_vcpu *v)
 {
-	struct page *page = list_first_entry_or_null(&vm->shadows,
+	struct page *page = list_first_entry_or_null(&v->shadows,
 						     struct page, lru);
 
 	if (page) {
@@ -62,20 +66,20 @@ static u64 *shadow_alloc(struct lg_vm *vm)
 		return page_address(page);
 	}
 	/* allocate another within the bound */
-	if (vm->stats.shadow_pages >= vm->max_shadows)
+	if (v->stats.shadow_pages >= v->max_shadows)
 		return NULL;
 	page = alloc_page(
 		/* sooner drop than press the host */
-		(vm->stats.shadow_pages < 16 ? 0 : __GFP_NORETRY | __GFP_NOWARN) |
+		(v->stats.shadow_pages < 16 ? 0 : __GFP_NORETRY | __GFP_NOWARN) |
 		GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
-	vm->stats.shadow_pages++;
+	v->stats.shadow_pages++;
 	return page_address(page);
 }
 
 /* drop shadow entries */
-static void drop_range(struct lg_vm *vm, u64 *table, int level, int from,
+static void drop_range(struct lg_vcpu *v, u64 *table, int level, int from,
 		       int to)
 {
 	int i;
@@ -87,20 +91,20 @@ static void drop_range(struct lg_vm *vm, u64 *table, int level, int from,
 			continue;
 		next = table_of(table[i]);
 		if (level > 1) {
-			drop_range(vm, next, level - 1, 0, 512);
+			drop_range(v, next, level - 1, 0, 512);
 			cond_resched();
 		}
 		table[i] = 0;
-		list_add(&virt_to_page(next)->lru, &vm->shadows);
+		list_add(&virt_to_page(next)->lru, &v->shadows);
 	}
 }
 
 /* A new base: the user half of both roots is forgotten. */
 void lg_drop_user(struct lg_vcpu *v)
 {
-	drop_range(v->vm, v->kernel_root, 3, 0, 256);
-	drop_range(v->vm, v->user_root, 3, 0, 256);
-	drop_range(v->vm, v->user_root, 3, 272, 512);
+	drop_range(v, v->kernel_root, 3, 0, 256);
+	drop_range(v, v->user_root, 3, 0, 256);
+	drop_range(v, v->user_root, 3, 272, 512);
 }
 
 void lg_drop_all(struct lg_vcpu *v)
@@ -110,8 +114,8 @@ void lg_drop_all(struct lg_vcpu *v)
 	/* forget what is kept */
 	lg_forget_kept(v);
 	lg_drop_user(v);
-	drop_range(v->vm, v->kernel_root, 3, 272, 512);
-	v->vm->stats.flushes++;
+	drop_range(v, v->kernel_root, 3, 272, 512);
+	v->stats.flushes++;
 }
 
 /* find the last-level shadow table */
@@ -121,12 +125,13 @@ static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va,
 	int level;
 
 	/* go by the tables that are kept */
-	return w ? lg_kept_leaf(v, table == v->kernel_root, va, w) : NULL;
+	if (v->vm->nr_vcpus == 1)
+		return w ? lg_kept_leaf(v, table == v->kernel_root, va, w) : NULL;
 	for (level = 3; level; level--) {
 		u64 *e = &table[pt_index(va, level)];
 
 		if (!*e) {
-			u64 *next = w ? shadow_alloc(v->vm) : NULL;
+			u64 *next = w ? shadow_alloc(v) : NULL;
 
 			if (!next)
 				return NULL;
@@ -144,7 +149,7 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 
 	/* forget the walks of one page */
 	lg_forget_walks(v, va & PAGE_MASK, va | ~PAGE_MASK);
-	v->vm->stats.zaps++;
+	v->stats.zaps++;
 	if (!lg_canonical(va) || lg_ours(va))
 		return;
 	/* look again at one page */
@@ -293,7 +298,7 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	bool writable;
 	int r;
 
-	v->vm->stats.faults++;
+	v->stats.faults++;
 	if (!v->user)
 		access &= ~X86_PF_USER;
 	/* answer a read of the machine-to-physical table */
@@ -315,8 +320,8 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	writable |= w.perm & PTE_RW && w.leaf & PTE_D;
 	page =
 		/* follow it, or */
-		v->vm->followed ?
-		lg_follow(v->vm, w.gfn, access & X86_PF_WRITE, &writable) :
+		v->followed ?
+		lg_follow(v, w.gfn, access & X86_PF_WRITE, &writable) :
 		lg_page(v->vm, w.gfn);
 	if (!page) {
 		lg_kill(v, "Guest memory",
@@ -342,9 +347,9 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 			lg_loosen(v, w.gfn);
 	}
 	shadow[pt_index(va, 0)] = shadow_entry(page, w.perm, writable);
-	v->vm->stats.fills++;
+	v->stats.fills++;
 	/* remember where the page is entered */
-	lg_note_leaf(v->vm, w.gfn, &shadow[pt_index(va, 0)]);
+	lg_note_leaf(v, w.gfn, &shadow[pt_index(va, 0)]);
 	return true;
 }
 
@@ -367,10 +372,10 @@ int lg_shadow_init(struct lg_vcpu *v)
 {
 	struct lg_vm *vm = v->vm;
 
-	vm->max_shadows = 256 + vm->frames / 64;
-	vm->host_pdpt = lg_table(vm);
-	vm->kernel_pdpt = lg_table(vm);
-	vm->user_pdpt = lg_table(vm);
+	v->max_shadows = 256 + vm->frames / 64;
+	vm->host_pdpt = vm->host_pdpt ?: lg_table(vm);
+	vm->kernel_pdpt = vm->kernel_pdpt ?: lg_table(vm);
+	vm->user_pdpt = vm->user_pdpt ?: lg_table(vm);
 	v->kernel_root = lg_table(vm);
 	v->user_root = lg_table(vm);
 	if (!vm->host_pdpt || !vm->kernel_pdpt || !vm->user_pdpt ||
@@ -391,7 +396,6 @@ void lg_shadow_free(struct lg_vm *vm)
 {
 	struct page *page, *next;
 
-	list_splice(&vm->shadows, &vm->tables);
 	list_for_each_entry_safe(page, next, &vm->tables, lru)
 		__free_page(page);
 }
@@ -425,7 +429,7 @@ static void set_link(struct lg_vcpu *v, u64 *e, u64 new)
 	if (!old || --old->refs || !hlist_unhashed(&old->hash))
 		return;
 	set_page_private(virt_to_page(old->table), 0);
-	list_add(&virt_to_page(old->table)->lru, &v->vm->shadows);
+	list_add(&virt_to_page(old->table)->lru, &v->shadows);
 	kfree(old);
 }
 
@@ -456,7 +460,7 @@ static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 	int i;
 
 	set_link(v, &last, link_to(k, 0));
-	v->vm->stats.drops++;
+	v->stats.drops++;
 	hash_del(&k->hash);
 	list_del_init(&k->loose);
 	for (i = 0; i < 2; i++)
@@ -525,9 +529,9 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 		if (k->level) {
 			next = e & PTE_PS ? NULL : below(v, k, i, e, false);
 			new = next ? link_to(next, e) : 0;
-		} else if (vm->pages[gfn] && (k->kernel || e & PTE_U)) {
-			new = shadow_entry(vm->pages[gfn], e, e & PTE_RW && e & PTE_D &&
-					   !test_bit(gfn, vm->read_only) &&
+		} else if (v->pages[gfn] && (k->kernel || e & PTE_U)) {
+			new = shadow_entry(v->pages[gfn], e, e & PTE_RW && e & PTE_D &&
+					   !test_bit(gfn, v->read_only) &&
 					   !test_bit(gfn, vm->is_table));
 		}
 	}
@@ -535,8 +539,8 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 		return;
 	set_link(v, &k->table[i], new);
 	if (new && !k->level) {
-		lg_note_leaf(vm, gfn, &k->table[i]);
-		vm->stats.fills++;
+		lg_note_leaf(v, gfn, &k->table[i]);
+		v->stats.fills++;
 	}
 }
 
@@ -564,7 +568,7 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 	u64 *ours = kernel ? v->vm->kernel_pdpt : v->vm->user_pdpt;
 
 	if (k)
-		k->table = shadow_alloc(v->vm);
+		k->table = shadow_alloc(v);
 	if (!k || !k->table) {
 		kfree(k);
 		return NULL;
@@ -610,7 +614,7 @@ bool lg_kept_flush(struct lg_vcpu *v)
 		update_all(v, k);
 		cond_resched();
 	}
-	return true;
+	return v->vm->nr_vcpus == 1;
 }
 
 void lg_kept_page(struct lg_vcpu *v, u64 va)
@@ -648,8 +652,7 @@ static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
 
 bool lg_kept_base(struct lg_vcpu *v)
 {
-	lg_kept_flush(v);
-	return take_base(v, true) && take_base(v, false);
+	return lg_kept_flush(v) && take_base(v, true) && take_base(v, false);
 }
 
 /* go down to a kept table */

@@ -68,7 +68,7 @@ void lg_inject(struct lg_vcpu *v, unsigned int vector, u32 error)
 	const struct lg_entry *t = &v->traps[vector];
 
 	/* count what is injected */
-	v->vm->stats.injected++;
+	v->stats.injected++;
 	if (!t->address) {
 		lg_kill(v, "Traps and interrupts",
 			"exception %u (error code %x, cr2 %llx) at %llx: the guest has no handler for it",
@@ -86,7 +86,8 @@ void lg_deliver_events(struct lg_vcpu *v)
 
 	if (!lg_event_pending(v) || !upcall.address)
 		return;
-	v->vm->stats.events++;
+	v->stats.events++;
+	upcall.flags = LG_MASK;
 	bounce(v, &upcall, false, 0);
 }
 
@@ -199,7 +200,7 @@ void lg_handle_exit(struct lg_vcpu *v)
 	u64 trap = v->d->trap;
 
 	/* count the reason of the exit */
-	v->vm->stats.reasons[trap < LG_TRAP_SYSCALL ? min(trap, 32ULL) :
+	v->stats.reasons[trap < LG_TRAP_SYSCALL ? min(trap, 32ULL) :
 			     min(trap - LG_TRAP_SYSCALL + 33, 36ULL)]++;
 	/* end a guest for what must not happen */
 	if (v->d->rflags & X86_EFLAGS_VM)

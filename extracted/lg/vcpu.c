@@ -113,7 +113,7 @@ static void set_data(struct lg_vcpu *v, const struct lg_create *c)
 }
 
 /* build the block */
-static int map_block(struct lg_vcpu *v)
+static int map_block(struct lg_vcpu *v, const struct lg_create *c)
 {
 	gate_desc *idt = lg_block_page(v, LG_P_IDT, LG_RO);
 	void *host = lg_table(v->vm);
@@ -141,38 +141,38 @@ static int map_block(struct lg_vcpu *v)
 	v->vm->user_pdpt[v->vm->slot] = v->vm->kernel_pdpt[v->vm->slot];
 	set_gates(v, idt);
 	set_descriptors(v);
+	set_data(v, c);
 	return 0;
 }
 
 /* create a vCPU */
-int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c)
+int lg_vcpu_create(struct lg_vm *vm, const struct lg_create *c, u32 id)
 {
 	struct lg_vcpu *v = kvzalloc(sizeof(*v), GFP_KERNEL_ACCOUNT);
-	int err;
+	int err = 0;
 
 	if (!v)
 		return -ENOMEM;
 	/* prepare the vCPU's own fields */
 	v->vm = vm;
+	v->id = id;
 	mutex_init(&v->lock);
 	init_waitqueue_head(&v->wait);
-	v->info = &vm->shared->vcpu_info[0];
+	INIT_LIST_HEAD(&v->shadows);
+	v->info = &vm->shared->vcpu_info[min_t(u32, id, MAX_VIRT_CPUS - 1)];
 	v->info->evtchn_upcall_mask = 1;
-	v->block = (void *)(LG_SLOT_BASE + vm->slot * LG_VM_SIZE);
+	v->block = (void *)(LG_SLOT_BASE + vm->slot * LG_VM_SIZE + (id << 20));
 	lg_clock_init(v);
 	v->in_guest = -1;
-	err = fpu_alloc_guest_fpstate(&v->fpu) ? lg_shadow_init(v) : -ENOMEM;
-	if (!err)
-		err = map_block(v);
-	if (!err) {
-		set_data(v, c);
-		err = lg_slot_open(vm);
-	}
+	err = lg_follow_maps(v);
+	v->state = id ? LG_FRESH : LG_UP;
+	err = err ?: !fpu_alloc_guest_fpstate(&v->fpu) ? -ENOMEM :
+	      lg_shadow_init(v) ?: map_block(v, c) ?: id ? 0 : lg_slot_open(vm);
 	/* publish it or give up */
 	if (err)
 		lg_vcpu_free(v);
 	else
-		smp_store_release(&vm->vcpu, v);
+		smp_store_release(&vm->vcpus[id], v);
 	return err;
 }
 
@@ -180,6 +180,9 @@ void lg_vcpu_free(struct lg_vcpu *v)
 {
 	lg_timer_stop(v);
 	fpu_free_guest_fpstate(&v->fpu);
+	list_splice(&v->shadows, &v->vm->tables);
+	/* free the vCPU's own maps */
+	lg_follow_free(v);
 	kvfree(v);
 }
 
@@ -234,7 +237,7 @@ static void world_switch(struct lg_vcpu *v)
 	lg_cpu_in(v, &host);
 	lg_enter(v->block, v->block + lg_off_enter);
 	lg_cpu_out(v, &host);
-	v->vm->stats.exits++;
+	v->stats.exits++;
 	/* hand over what came for the host */
 	if (d->nmi || d->trap == X86_TRAP_NMI) {
 		d->nmi = 0;
@@ -246,7 +249,7 @@ static void world_switch(struct lg_vcpu *v)
 	}
 	if (d->trap >= FIRST_EXTERNAL_VECTOR && d->trap < 256 &&
 	    d->trap != 0x80) {
-		v->vm->stats.irqs++;
+		v->stats.irqs++;
 		lg_raise(d->trap);
 	}
 }
@@ -267,13 +270,21 @@ static int run_loop(struct lg_vcpu *v)
 			continue;
 		}
 		/* forget before the guest is entered */
-		if (READ_ONCE(v->vm->recall))
-			lg_forget(v->vm);
+		if (READ_ONCE(v->recall))
+			lg_forget(v);
+		{
+			int err = lg_heed_others(v);
+
+			if (err < 0)
+				return err;
+			if (err)
+				continue;
+		}
 		/* sleep while the guest is halted */
 		if (v->halted) {
 			if (wait_event_interruptible(v->wait,
 					/* the host wants something, or */
-					READ_ONCE(v->vm->recall) ||
+					lg_word(v) ||
 					lg_event_pending(v) ||
 					READ_ONCE(v->timer_fired)))
 				return -EINTR;
@@ -295,7 +306,7 @@ static int run_loop(struct lg_vcpu *v)
 		}
 		/* say who is in the guest */
 		smp_store_mb(v->in_guest, smp_processor_id());
-		if (READ_ONCE(v->vm->recall)) {
+		if (lg_word(v)) {
 			WRITE_ONCE(v->in_guest, -1);
 			local_irq_enable();
 			continue;
@@ -321,5 +332,8 @@ int lg_run(struct lg_vcpu *v)
 	WRITE_ONCE(v->task, NULL);
 	if (!err)
 		report_regs(v);
+	/* end the other vCPUs */
+	if (!err && (v->run.exit == LG_EXIT_SHUTDOWN || v->run.exit == LG_EXIT_DEAD))
+		lg_end_others(v);
 	return err;
 }

@@ -1089,6 +1089,8 @@ static void fuzz_round(int gentle)
 		a[i] = interesting();
 	if (nr == CONSOLE_IO)
 		a[1] %= 16;
+	if (nr == VCPU_OP && a[0] == 2)	/* down, and nobody takes us up */
+		return;
 	if (nr == SCHED_OP || nr == 6)	/* other than: end, start anew */
 		a[0] = rnd() % 2 ? a[0] & ~6UL : 3;
 	else if (rnd() % 2)
