@@ -119,8 +119,7 @@ void lg_drop_all(struct lg_vcpu *v)
 }
 
 /* find the last-level shadow table */
-static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va,
-		       const struct lg_walk *w)
+static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va, struct lg_walk *w)
 {
 	int level;
 
