@@ -123,7 +123,7 @@ struct lg_stats {
 	__u64 calls[64];	/* hypercalls by number, */
 	__u64 pieces[64];	/* and those within multicalls */
 	__u64 zaps;		/* pages whose shadow entries were dropped */
-	__u64 drops;		/* times the user half was dropped */
+	__u64 bases;		/* loads of a base by the guest */
 	__u64 injected;		/* exceptions for the guest's kernel */
 	__u64 ports;		/* port accesses answered in the module */
 	__u64 runs;		/* LG_RUN: times the launcher was needed */

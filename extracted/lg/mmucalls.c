@@ -52,6 +52,8 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 	case MMUEXT_TLB_FLUSH_MULTI:
 	case MMUEXT_TLB_FLUSH_ALL:
 		lg_drop_all(v);
+		/* forget all walks */
+		lg_forget_walks(v, 0, ~0ULL);
 		return 0;
 	case MMUEXT_INVLPG_LOCAL:
 	case MMUEXT_INVLPG_MULTI:
@@ -76,10 +78,16 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 		return 0;
 	/* take another base */
 	case MMUEXT_NEW_BASEPTR:
+		/* forget the walks of the user half */
+		lg_forget_walks(v, 0, LG_SLOT_BASE);
+		v->vm->stats.bases++;
 		v->kernel_cr3 = gfn;
 		lg_drop_user(v);
 		return 0;
 	case MMUEXT_NEW_USER_BASEPTR:
+		/* forget the walks of the user half */
+		lg_forget_walks(v, 0, LG_SLOT_BASE);
+		v->vm->stats.bases++;
 		v->user_cr3 = gfn;
 		lg_drop_user(v);
 		return 0;
@@ -132,5 +140,8 @@ long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags)
 	lg_drop_page(v, va);
 	if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH)
 		lg_drop_all(v);
+	/* forget all walks if told to */
+	if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH)
+		lg_forget_walks(v, 0, ~0ULL);
 	return 0;
 }

@@ -98,9 +98,6 @@ static void drop_range(struct lg_vm *vm, u64 *table, int level, int from,
 /* A new base: the user half of both roots is forgotten. */
 void lg_drop_user(struct lg_vcpu *v)
 {
-	/* forget the walks of the user half */
-	lg_forget_walks(v, 0, LG_SLOT_BASE);
-	v->vm->stats.drops++;
 	drop_range(v->vm, v->kernel_root, 3, 0, 256);
 	drop_range(v->vm, v->user_root, 3, 0, 256);
 	drop_range(v->vm, v->user_root, 3, 272, 512);

@@ -517,7 +517,7 @@ static int watch(char **argv)
 			printf(" %s %llu", names[i], is.n[i] - was.n[i]);
 		printf("\nWHY %s", row);
 		for (unsigned int i = 9; i < sizeof(is) / 8; i++) {
-			static const char *const more[] = { "zaps", "drops", "injected", "ports", "runs" };
+			static const char *const more[] = { "zaps", "bases", "injected", "ports", "runs" };
 			__u64 n = is.n[i] - was.n[i];
 
 			if (n && i < 174)
