@@ -247,8 +247,8 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		/* add up what the vCPUs have counted */
 		if (vm->nr_vcpus)
 			return lg_add_stats(vm, p);
-		return !vm->vcpus[0] ? -EPERM :
-			copy_to_user(p, &vm->vcpus[0]->stats, sizeof(struct lg_stats));
+		return !vm->vcpus[0] || copy_to_user(p, &vm->vcpus[0]->stats,
+					sizeof(struct lg_stats)) ? -EFAULT : 0;
 	}
 	return -ENOTTY;
 }
