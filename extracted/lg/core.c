@@ -248,25 +248,21 @@ static long lg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		/* add up what the vCPUs have counted */
 		if (vm->nr_vcpus)
 			return lg_add_stats(vm, p);
-		return !vm->vcpus[0] ? -EPERM :
-			copy_to_user(p, &vm->vcpus[0]->stats, sizeof(struct lg_stats));
+		return !vm->vcpus[0] || copy_to_user(p, &vm->vcpus[0]->stats,
+					sizeof(struct lg_stats)) ? -EFAULT : 0;
 	}
 	return -ENOTTY;
 }
 
 /* describe the device */
 static const struct file_operations lg_fops = {
-	.owner = THIS_MODULE,
-	.open = lg_open,
-	.release = lg_release,
+	.owner = THIS_MODULE, .llseek = noop_llseek,
+	.open = lg_open, .release = lg_release,
 	.unlocked_ioctl = lg_ioctl,
-	.llseek = noop_llseek,
 };
 
 static struct miscdevice lg_device = {
-	.minor = LG_MINOR,
-	.name = "lguest",
-	.mode = 0660,
+	.minor = LG_MINOR, .name = "lguest", .mode = 0660,
 	.fops = &lg_fops,
 };
 

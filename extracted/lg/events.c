@@ -211,10 +211,9 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 	/* act on a port */
 	switch (op) {
 	case EVTCHNOP_bind_vcpu:
-		return a->vcpu.vcpu != v->id ? -ENOENT :
-			/* move the port, or */
-			move(v, port) ?:
-			0;
+		/* move the port */
+		return move(v, port);
+		return a->vcpu.vcpu != v->id ? -ENOENT : 0;
 	case EVTCHNOP_close:
 		return close_port(v, port);
 	case EVTCHNOP_send:
