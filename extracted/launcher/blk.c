@@ -322,9 +322,8 @@ static void start(struct disk *k)
 	pthread_t thread;
 
 	pthread_cond_init(&k->idle, NULL);
-	if (!r || pthread_create(&thread, NULL, work, k))
+	if (!r)
 		return;
-	unwatch(bell);
 	fcntl(bell, F_SETFL, 0);
 	k->ringed = !io_uring_queue_init(REQUESTS, &k->ring, 0) &&
 		!io_uring_register_eventfd(&k->ring, bell);
@@ -332,6 +331,8 @@ static void start(struct disk *k)
 		r[i].next = k->free;
 		k->free = &r[i];
 	}
+	if (!pthread_create(&thread, NULL, work, k))
+		unwatch(bell);
 }
 
 /* add a disk */
