@@ -3,7 +3,7 @@
 
 /* the loop's table */
 pthread_mutex_t devices_lock = PTHREAD_MUTEX_INITIALIZER;
-static int loop_fd = -1;
+int loop_fd = -1;			/* an epoll: the fuzzer waits for it */
 
 static struct watcher {
 	void (*fn)(void *arg, short revents);

@@ -254,6 +254,8 @@ static uint16_t get16(uint64_t at)
 	return value;
 }
 
+extern int loop_fd;
+
 /* Let the loop work; patiently: until nothing has moved for a while. */
 static void work(bool patient)
 {
