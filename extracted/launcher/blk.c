@@ -257,7 +257,7 @@ static void reset(struct device *d)
 {
 	struct disk *k = d->priv;
 
-	d->vq[0].ready = 0;
+	d->status = 0;
 	while (k->busy)
 		pthread_cond_wait(&k->idle, &devices_lock);
 }

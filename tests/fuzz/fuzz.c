@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,23 @@ static uint16_t get16(uint64_t at)
 }
 
 extern int loop_fd;
+
+/*
+ * One thread is all there is, so that a run can be had again: the launcher gets
+ * none for a disk, and its loop turns in here, where it is waited for.
+ */
+int fuzz_thread(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *),
+		void *arg)
+{
+	return fn == loop ? 0 : EAGAIN;
+}
+
+int fuzz_wait(pthread_cond_t *c, pthread_mutex_t *m)
+{
+	pthread_mutex_unlock(m);
+	loop_work();
+	return pthread_mutex_lock(m);
+}
 
 /* Let the loop work; patiently: until nothing has moved for a while. */
 static void work(bool patient)
@@ -538,6 +556,7 @@ static void step(unsigned int *n)
 		break;
 	case 15:				/* the guest boots anew */
 		devices_reset();
+		pthread_mutex_unlock(&devices_lock);
 		break;
 	}
 }
@@ -604,6 +623,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	guest.dom.mem = mem;
 	__lsan_disable();		/* what lives as long as the launcher */
 	devices_open(&guest);
+	pthread_mutex_unlock(&devices_lock);
 #ifdef HAVE_NET
 	net_add(&guest, "tap=fuzz");
 #endif
