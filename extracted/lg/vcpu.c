@@ -235,7 +235,19 @@ static void world_switch(struct lg_vcpu *v)
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
 	lg_cpu_in(v, &host);
+	/* run the guest until it exits */
 	lg_enter(v->block, v->block + lg_off_enter);
+	if (d->trap == X86_TRAP_PF)
+		v->cr2 = native_read_cr2();
+	/* handle what needs nothing of the host */
+	while (lg_quick(v, &host)) {
+		/* run the guest until it exits */
+		lg_enter(v->block, v->block + lg_off_enter);
+		if (d->trap == X86_TRAP_PF)
+			v->cr2 = native_read_cr2();
+	}
+	if (!irqs_disabled())
+		return;
 	lg_cpu_out(v, &host);
 	v->stats.exits++;
 	/* hand over what came for the host */
@@ -298,9 +310,12 @@ static int run_loop(struct lg_vcpu *v)
 		/* look again with interrupts off */
 		local_irq_disable();
 		/* Whoever sets one of these sends an interrupt after. */
-		if (need_resched() || signal_pending(current) ||
+		if (
+		    /* somebody waits for this thread */
+		    need_resched() || signal_pending(current) ||
 		    test_thread_flag(TIF_NOTIFY_RESUME) || READ_ONCE(v->timer_fired) ||
-		    (lg_event_pending(v) && v->callbacks[CALLBACKTYPE_event].address)) {
+		    (lg_event_pending(v) && v->callbacks[CALLBACKTYPE_event].address)
+		    ) {
 			local_irq_enable();
 			continue;
 		}
@@ -313,6 +328,8 @@ static int run_loop(struct lg_vcpu *v)
 		}
 		world_switch(v);
 		/* say that it has left */
+		if (!irqs_disabled())
+			continue;
 		WRITE_ONCE(v->in_guest, -1);
 		local_irq_enable();
 		lg_handle_exit(v);

@@ -107,6 +107,8 @@ bool lg_set_xcr0(struct lg_vcpu *v, u32 reg, u64 val)
 	    (wide && (wide != XFEATURE_MASK_AVX512 ||
 		      !(val & XFEATURE_MASK_YMM))))
 		return false;
+	/* be wholly in the host */
+	lg_to_host(v);
 	v->xcr0 = val;
 	return true;
 }
