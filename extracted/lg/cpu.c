@@ -170,11 +170,14 @@ bool lg_at_ease(struct lg_vcpu *v)
 /* True: enter again.  False, with interrupts on: handled, and left. */
 bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h)
 {
+	static const u16 ds = __KERNEL_DS;
 	struct lg_data *d = v->d;
 	u64 trap = d->trap;
 
 	lg_road_out(v);
 	d->kgs_base = exchange_spare(h->kgs_base);
+	if (trap == X86_TRAP_PF)
+		v->cr2 = native_read_cr2();
 	if ((trap > 31 ? trap != LG_TRAP_SYSCALL : BIT(trap) & SLOW_TRAPS) ||
 	    d->nmi || d->mce || v->cr0 & X86_CR0_TS)
 		return false;
@@ -183,13 +186,10 @@ bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h)
 	v->held = h;
 	pagefault_disable();
 	lg_handle_exit(v);
-	/* leave if the next entry is no quick one */
+	/* leave if something waits */
 	if (v->run.exit != LG_EXIT_NONE || v->cr0 & X86_CR0_TS ||
-	    /* somebody waits for this thread */
 	    need_resched() || signal_pending(current) ||
-	    test_thread_flag(TIF_NOTIFY_RESUME) || READ_ONCE(v->timer_fired) ||
-	    (lg_event_pending(v) && v->callbacks[CALLBACKTYPE_event].address)
-	    )
+	    test_thread_flag(TIF_NOTIFY_RESUME) || lg_event_pending(v))
 		lg_to_host(v);
 	if (!v->held)
 		return false;
@@ -200,14 +200,8 @@ bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h)
 	v->reserved[(LG_TSS & 0xfff) / 8].type = DESC_TSS;
 	d->cr3 = v->user ? v->user_pa : v->kernel_pa;
 	exchange_spare(d->kgs_base);
-	/* prepare the straight road */
 	lg_road_in(v);
-	/* overwrite the processor's buffers */
-	/* As the host does before it returns to a user (MDS and its kin). */
-	if (host_clears_buffers()) {
-		static const u16 ds = __KERNEL_DS;
-
+	if (host_clears_buffers())
 		asm volatile("verw %0" : : "m" (ds) : "cc");
-	}
 	return true;
 }

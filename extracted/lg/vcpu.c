@@ -235,19 +235,15 @@ static void world_switch(struct lg_vcpu *v)
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
 	lg_cpu_in(v, &host);
-	/* run the guest until it exits */
 	lg_enter(v->block, v->block + lg_off_enter);
-	if (d->trap == X86_TRAP_PF)
-		v->cr2 = native_read_cr2();
 	/* handle what needs nothing of the host */
-	while (lg_quick(v, &host)) {
-		/* run the guest until it exits */
+	while (lg_quick(v, &host))
 		lg_enter(v->block, v->block + lg_off_enter);
-		if (d->trap == X86_TRAP_PF)
-			v->cr2 = native_read_cr2();
-	}
 	if (!irqs_disabled())
 		return;
+	/* read cr2 after a page fault */
+	if (d->trap == X86_TRAP_PF)
+		v->cr2 = native_read_cr2();
 	lg_cpu_out(v, &host);
 	v->stats.exits++;
 	/* hand over what came for the host */
@@ -310,12 +306,9 @@ static int run_loop(struct lg_vcpu *v)
 		/* look again with interrupts off */
 		local_irq_disable();
 		/* Whoever sets one of these sends an interrupt after. */
-		if (
-		    /* somebody waits for this thread */
-		    need_resched() || signal_pending(current) ||
+		if (need_resched() || signal_pending(current) ||
 		    test_thread_flag(TIF_NOTIFY_RESUME) || READ_ONCE(v->timer_fired) ||
-		    (lg_event_pending(v) && v->callbacks[CALLBACKTYPE_event].address)
-		    ) {
+		    (lg_event_pending(v) && v->callbacks[CALLBACKTYPE_event].address)) {
 			local_irq_enable();
 			continue;
 		}
