@@ -179,7 +179,7 @@ bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h)
 	if (trap == X86_TRAP_PF)
 		v->cr2 = native_read_cr2();
 	if ((trap > 31 ? trap != LG_TRAP_SYSCALL : BIT(trap) & SLOW_TRAPS) ||
-	    d->nmi || d->mce || v->cr0 & X86_CR0_TS)
+	    d->nmi || d->mce || d->dr7 & 0xff || v->cr0 & X86_CR0_TS)
 		return false;
 	v->stats.exits++;
 	v->breaths = 0;
