@@ -109,11 +109,6 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 {
 	unsigned long dr6;
 
-	/* see what the straight road has changed */
-	lg_road_out(v);
-	/* read cr2 after a page fault */
-	if (v->d->trap == X86_TRAP_PF)
-		v->cr2 = native_read_cr2();
 	if (v->cr0 & X86_CR0_TS)
 		write_cr0(read_cr0() & ~X86_CR0_TS);
 	/* read and clear the debug status */
@@ -150,4 +145,63 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 		load_gs_index(h->gs);
 	x86_fsbase_write_cpu(h->fs_base);
 	exchange_spare(h->kgs_base);
+}
+
+void lg_leave(struct lg_vcpu *v)
+{
+	lg_cpu_out(v, v->held);
+	v->held = NULL;
+	pagefault_enable();
+	WRITE_ONCE(v->in_guest, -1);
+	local_irq_enable();
+}
+
+/* For loops that offer the processor: not too long with interrupts off. */
+bool lg_at_ease(struct lg_vcpu *v)
+{
+	if (v->held && ++v->breaths > 64)
+		lg_leave(v);
+	return !v->held;
+}
+
+#define SLOW_TRAPS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_NMI) | \
+			 BIT(X86_TRAP_DF) | BIT(X86_TRAP_MC))
+
+/* True: enter again.  False, with interrupts on: handled, and left. */
+bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h)
+{
+	static const u16 ds = __KERNEL_DS;
+	struct lg_data *d = v->d;
+	u64 trap = d->trap;
+
+	lg_road_out(v);
+	d->kgs_base = exchange_spare(h->kgs_base);
+	if (trap == X86_TRAP_PF)
+		v->cr2 = native_read_cr2();
+	if ((trap > 31 ? trap != LG_TRAP_SYSCALL : BIT(trap) & SLOW_TRAPS) ||
+	    d->nmi || d->mce || d->dr7 & 0xff || v->cr0 & X86_CR0_TS)
+		return false;
+	v->stats.exits++;
+	v->breaths = 0;
+	v->held = h;
+	pagefault_disable();
+	lg_handle_exit(v);
+	/* leave if something waits */
+	if (v->run.exit != LG_EXIT_NONE || v->cr0 & X86_CR0_TS ||
+	    need_resched() || signal_pending(current) ||
+	    test_thread_flag(TIF_NOTIFY_RESUME) || lg_event_pending(v))
+		lg_to_host(v);
+	if (!v->held)
+		return false;
+	pagefault_enable();
+	v->held = NULL;
+	/* make ready for one more entry */
+	v->tgdt[GDT_ENTRY_TSS].type = DESC_TSS;
+	v->reserved[(LG_TSS & 0xfff) / 8].type = DESC_TSS;
+	d->cr3 = v->user ? v->user_pa : v->kernel_pa;
+	exchange_spare(d->kgs_base);
+	lg_road_in(v);
+	if (host_clears_buffers())
+		asm volatile("verw %0" : : "m" (ds) : "cc");
+	return true;
 }

@@ -41,6 +41,8 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 
 	if (port >> 13 != LG_BAR(0) >> 13 && port >> 3 != 0xcf8 >> 3)
 		return false;
+	/* be wholly in the host */
+	lg_to_host(v);
 	/* see to bell and status at once */
 	if (at_once(v, port, out, size)) {
 		v->stats.ports++;

@@ -58,6 +58,8 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 			if (*e)
 				lg_note_leaf(v, gfn, e);
 		}
+		/* unless interrupts are off */
+		if (lg_at_ease(v))
 		cond_resched();
 	}
 }
@@ -277,6 +279,8 @@ struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 	bool may_write;
 
 	while (!page || (write && test_bit(gfn, v->read_only))) {
+		/* be wholly in the host */
+		lg_to_host(v);
 		/* look for the page while nothing changes */
 		set_bit(gfn, v->followed);
 		smp_mb__after_atomic();		/* before changing is looked at */

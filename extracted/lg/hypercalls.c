@@ -20,6 +20,15 @@ struct call {
 	u64 nr, arg[5];
 };
 
+#define QUICK_CALLS	(BIT_ULL(__HYPERVISOR_mmu_update) | \
+			 BIT_ULL(__HYPERVISOR_stack_switch) | \
+			 BIT_ULL(__HYPERVISOR_fpu_taskswitch) | \
+			 BIT_ULL(__HYPERVISOR_update_descriptor) | \
+			 BIT_ULL(__HYPERVISOR_multicall) | \
+			 BIT_ULL(__HYPERVISOR_update_va_mapping) | \
+			 BIT_ULL(__HYPERVISOR_set_segment_base) | \
+			 BIT_ULL(__HYPERVISOR_mmuext_op))
+
 /* answer each kind of call */
 /* say which Xen we are */
 static long put_string(struct lg_vcpu *v, u64 to, const char *s)
@@ -380,6 +389,8 @@ static long multicall(struct lg_vcpu *v, u64 list, u64 count)
 			     &e.result, sizeof(e.result)))
 			return -EFAULT;
 		v->stats.pieces[c.nr & 63]++;
+		/* unless interrupts are off */
+		if (lg_at_ease(v))
 		cond_resched();
 	}
 	return 0;
@@ -390,6 +401,9 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 {
 	const u64 *a = c->arg;
 
+	/* leave for calls that need the host */
+	if (!(QUICK_CALLS & BIT_ULL(c->nr & 63)))
+		lg_to_host(v);
 	switch (c->nr) {
 	/* answer calls about the processor */
 	case __HYPERVISOR_set_trap_table:

@@ -208,6 +208,8 @@ struct lg_vcpu {
 	DECLARE_HASHTABLE(kept, 10);
 	struct list_head loose;		/* tables that the guest may write */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
+	struct lg_host_state *held;	/* the host's, while ours are not put back */
+	u32 breaths;			/* since then */
 
 	/* fields for entry points and events */
 	struct lg_entry traps[256];
@@ -244,7 +246,7 @@ __printf(3, 4) void lg_kill(struct lg_vcpu *v, const char *section,
 /* memory.c: guest frames and guest-virtual addresses */
 int lg_memory_init(struct lg_vm *vm);
 void lg_memory_free(struct lg_vm *vm);
-void __user *lg_user(struct lg_vm *vm, u64 gfn);
+void __user *lg_user(struct lg_vcpu *v, u64 gfn);
 void *lg_frame(struct lg_vm *vm, u64 gfn);
 struct page *lg_page(struct lg_vm *vm, u64 gfn);
 int lg_read(struct lg_vcpu *v, u64 va, void *to, size_t len);
@@ -406,5 +408,15 @@ void lg_no_table(struct lg_vcpu *v, u64 gfn);
 void lg_loosen(struct lg_vcpu *v, u64 gfn);
 void lg_table_changed(struct lg_vcpu *v, u64 __user *slot);
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits);
+
+/* cpu.c: exits handled with the guest's registers still in place */
+bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h);
+void lg_leave(struct lg_vcpu *v);
+bool lg_at_ease(struct lg_vcpu *v);
+static inline void lg_to_host(struct lg_vcpu *v)
+{
+	if (v->held)
+		lg_leave(v);
+}
 
 #endif

@@ -56,10 +56,14 @@ void *lg_frame(struct lg_vm *vm, u64 gfn)
 }
 
 /* copy by guest-virtual address */
-void __user *lg_user(struct lg_vm *vm, u64 gfn)
+void __user *lg_user(struct lg_vcpu *v, u64 gfn)
 {
-	return gfn > vm->frames ? NULL :
-		(void __user *)(vm->base + (gfn << PAGE_SHIFT));
+	/* be sure that the access finds its page */
+	if (v->held && gfn <= v->vm->frames &&
+	    (!v->pages[gfn] || test_bit(gfn, v->read_only)))
+		lg_leave(v);
+	return gfn > v->vm->frames ? NULL :
+		(void __user *)(v->vm->base + (gfn << PAGE_SHIFT));
 }
 
 static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
@@ -80,7 +84,7 @@ static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 		/* see whether a table is written */
 		if (write && test_bit(w.gfn, v->vm->is_table))
 			lg_loosen(v, w.gfn);
-		p = lg_user(v->vm, w.gfn) + offset_in_page(va);
+		p = lg_user(v, w.gfn) + offset_in_page(va);
 		if (write ? copy_to_user(p, buf, n) : copy_from_user(buf, p, n))
 			return -EFAULT;
 		va += n;

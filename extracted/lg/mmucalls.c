@@ -15,7 +15,7 @@ union request {
 static long write_entry(struct lg_vcpu *v, const union request *r)
 {
 	u64 ptr = r->update.ptr, val = r->update.val, old;
-	u64 __user *slot = lg_user(v->vm, ptr >> PAGE_SHIFT);
+	u64 __user *slot = lg_user(v, ptr >> PAGE_SHIFT);
 	int err;
 
 	if (!slot)
@@ -122,6 +122,8 @@ static __always_inline long batch(struct lg_vcpu *v, u64 list, u64 count,
 			err = one(v, &r);
 		if (err)
 			break;
+		/* unless interrupts are off */
+		if (lg_at_ease(v))
 		cond_resched();
 	}
 	if (done && lg_write(v, done, &i, sizeof(i)))

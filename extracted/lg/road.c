@@ -54,5 +54,4 @@ void lg_road_out(struct lg_vcpu *v)
 {
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
-	v->d->kgs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 }

@@ -41,7 +41,7 @@ int lg_set_gdt(struct lg_vcpu *v, struct lg_vcpu *to, u64 list, u32 entries)
 		return -EINVAL;
 	if (lg_read(v, list, &gfn, sizeof(gfn)))
 		return -EFAULT;
-	frame = lg_user(v->vm, gfn);
+	frame = lg_user(v, gfn);
 	if (!frame)
 		return -EINVAL;
 	to->gdt_frame = gfn;
@@ -61,6 +61,8 @@ int lg_set_ldt(struct lg_vcpu *v, u64 va, unsigned int entries)
 
 	if (entries > 8192 || va & 7)
 		return -EINVAL;
+	/* be wholly in the host */
+	lg_to_host(v);
 	v->d->ldt = 0;
 	/* copy the entries, each checked */
 	for (i = 0; i < entries; i += 64) {
@@ -93,7 +95,7 @@ int lg_update_descriptor(struct lg_vcpu *v, u64 maddr, u64 desc)
 {
 	u64 gfn = maddr >> PAGE_SHIFT;
 	unsigned int i = offset_in_page(maddr) / 8;
-	u64 __user *frame = lg_user(v->vm, gfn);
+	u64 __user *frame = lg_user(v, gfn);
 
 	if (!frame || maddr & 7 || (desc & DESC_PRESENT && !checked(desc)) ||
 	    put_user(desc, &frame[i]))

@@ -68,6 +68,8 @@ static u64 *shadow_alloc(struct lg_vcpu *v)
 	/* allocate another within the bound */
 	if (v->stats.shadow_pages >= v->max_shadows)
 		return NULL;
+	/* be wholly in the host */
+	lg_to_host(v);
 	page = alloc_page(
 		/* sooner drop than press the host */
 		(v->stats.shadow_pages < 16 ? 0 : __GFP_NORETRY | __GFP_NOWARN) |
@@ -92,6 +94,8 @@ static void drop_range(struct lg_vcpu *v, u64 *table, int level, int from,
 		next = table_of(table[i]);
 		if (level > 1) {
 			drop_range(v, next, level - 1, 0, 512);
+			/* unless interrupts are off */
+			if (lg_at_ease(v))
 			cond_resched();
 		}
 		table[i] = 0;
@@ -182,7 +186,7 @@ static int descend(struct lg_vcpu *v, u64 va, u64 __user **slot, u64 *entry)
 	if (!lg_canonical(va) || lg_ours(va))
 		return WALK_FAULT;
 	for (level = 3; ; level--) {
-		u64 __user *table = lg_user(v->vm, gfn);
+		u64 __user *table = lg_user(v, gfn);
 
 		/* refuse a table beyond the guest */
 		if (!table)
@@ -274,6 +278,8 @@ static bool fill_m2p(struct lg_vcpu *v, u64 va)
 
 	if (v->user || first > v->vm->frames)
 		return false;
+	/* be wholly in the host */
+	lg_to_host(v);
 	table = lg_table(v->vm);
 	if (!table)
 		return false;
@@ -481,6 +487,8 @@ void lg_forget_kept(struct lg_vcpu *v)
 
 	hash_for_each_safe(v->kept, i, next, k, hash) {
 		forget_kept(v, k);
+		/* unless interrupts are off */
+		if (lg_at_ease(v))
 		cond_resched();
 	}
 }
@@ -546,7 +554,7 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 /* bring a table into step */
 static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 {
-	u64 __user *table = lg_user(v->vm, k->gfn);
+	u64 __user *table = lg_user(v, k->gfn);
 	u64 e[64], *to = k->table;
 	int i, n;
 
@@ -563,9 +571,12 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 				 bool kernel)
 {
-	struct lg_kept *k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
 	u64 *ours = kernel ? v->vm->kernel_pdpt : v->vm->user_pdpt;
+	struct lg_kept *k;
 
+	/* be wholly in the host */
+	lg_to_host(v);
+	k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
 	if (k)
 		k->table = shadow_alloc(v);
 	if (!k || !k->table) {
@@ -611,6 +622,8 @@ bool lg_kept_flush(struct lg_vcpu *v)
 		list_del_init(&k->loose);
 		lg_strip(v, k->gfn, PTE_RW | PTE_D);
 		update_all(v, k);
+		/* unless interrupts are off */
+		if (lg_at_ease(v))
 		cond_resched();
 	}
 	return v->vm->nr_vcpus == 1;
@@ -625,7 +638,7 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 	for (kernel = 0; kernel < 2 && !list_empty(&v->loose); kernel++) {
 		k = kept_of(v->base[kernel]);
 		for (; k; k = kept_of(k->table[i])) {
-			u64 __user *table = lg_user(v->vm, k->gfn);
+			u64 __user *table = lg_user(v, k->gfn);
 
 			i = pt_index(va, k->level);
 			if (!list_empty(&k->loose))

@@ -79,6 +79,8 @@ static long flush_others(struct lg_vcpu *v, u64 whom, u64 va)
 	struct lg_vcpu *t;
 	u32 i;
 
+	/* be wholly in the host */
+	lg_to_host(v);
 	if (!mask && lg_read(v, whom, &mask, DIV_ROUND_UP(v->vm->nr_vcpus, 8)))
 		return -EFAULT;
 	for_each_vcpu(i, t, v->vm)

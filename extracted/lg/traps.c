@@ -194,7 +194,7 @@ static void syscall_exit(struct lg_vcpu *v, unsigned int type)
 }
 
 /* handle an exit */
-/* Interrupts are on again; what the host had to do is done. */
+/* What the host had to do is done. */
 void lg_handle_exit(struct lg_vcpu *v)
 {
 	u64 trap = v->d->trap;

@@ -236,6 +236,14 @@ static void world_switch(struct lg_vcpu *v)
 		switch_fpu_return();
 	lg_cpu_in(v, &host);
 	lg_enter(v->block, v->block + lg_off_enter);
+	/* handle what needs nothing of the host */
+	while (lg_quick(v, &host))
+		lg_enter(v->block, v->block + lg_off_enter);
+	if (!irqs_disabled())
+		return;
+	/* read cr2 after a page fault */
+	if (d->trap == X86_TRAP_PF)
+		v->cr2 = native_read_cr2();
 	lg_cpu_out(v, &host);
 	v->stats.exits++;
 	/* hand over what came for the host */
@@ -313,6 +321,8 @@ static int run_loop(struct lg_vcpu *v)
 		}
 		world_switch(v);
 		/* say that it has left */
+		if (!irqs_disabled())
+			continue;
 		WRITE_ONCE(v->in_guest, -1);
 		local_irq_enable();
 		lg_handle_exit(v);

@@ -9,11 +9,12 @@
 #define XCR0_ALLOWED	(XFEATURE_MASK_FP | XFEATURE_MASK_SSE | \
 			 XFEATURE_MASK_YMM | XFEATURE_MASK_AVX512)
 
-static u64 xcr0_mask(void)
+static u64 xcr0_mask(const struct lg_vcpu *v)
 {
 	if (!boot_cpu_has(X86_FEATURE_XSAVE))
 		return 0;
-	return xgetbv(XCR_XFEATURE_ENABLED_MASK) & XCR0_ALLOWED;
+	return (v->held ? v->held->xcr0 :
+		xgetbv(XCR_XFEATURE_ENABLED_MASK)) & XCR0_ALLOWED;
 }
 
 /* what leaves show of wide registers */
@@ -47,7 +48,7 @@ static u32 xsave_size(u64 features, bool compacted)
 /* answer leaf 13 */
 static void xsave_leaf(struct lg_vcpu *v, u32 sub, u32 r[4])
 {
-	u64 mask = xcr0_mask();
+	u64 mask = xcr0_mask(v);
 
 	switch (sub) {
 	case 0:
@@ -72,7 +73,7 @@ void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 {
 	u32 a, b, c, d;
 
-	if (!xcr0_mask())
+	if (!xcr0_mask(v))
 		return;
 	cpuid_count(leaf, sub, &a, &b, &c, &d);
 	if (leaf == 1) {
@@ -102,11 +103,13 @@ bool lg_set_xcr0(struct lg_vcpu *v, u32 reg, u64 val)
 {
 	u64 wide = val & XFEATURE_MASK_AVX512;
 
-	if (reg || val & ~xcr0_mask() || !(val & XFEATURE_MASK_FP) ||
+	if (reg || val & ~xcr0_mask(v) || !(val & XFEATURE_MASK_FP) ||
 	    (val & XFEATURE_MASK_YMM && !(val & XFEATURE_MASK_SSE)) ||
 	    (wide && (wide != XFEATURE_MASK_AVX512 ||
 		      !(val & XFEATURE_MASK_YMM))))
 		return false;
+	/* be wholly in the host */
+	lg_to_host(v);
 	v->xcr0 = val;
 	return true;
 }
