@@ -145,6 +145,11 @@ static void faulted(int sig, siginfo_t *info, void *context)
 		base[bases++][1] = (u64)g[REG_RDX] << 32 |
 				   (uint32_t)g[REG_RAX];
 		length = 2;
+	} else if (!memcmp(code, "\x0f\x32", 2)) {	/* rdmsr */
+		g[REG_RAX] = 0x55667788;
+		g[REG_RDX] = (uint32_t)g[REG_RCX];
+		bases++;
+		length = 2;
 	} else {
 		faults++;
 		interrupt(g, g[REG_RSP], 14);
@@ -425,6 +430,58 @@ static void returns(void)
 	}
 }
 
+static void rdmsr(u64 rip, u64 reg, u64 code)
+{
+	u64 *sp = &D(LG_D_REGS_END);
+
+	fresh(0);
+	*(u64 *)(GUEST + 4088) = code << 48;	/* the two bytes before 4096 */
+	*(u64 *)(HOLE - 8) = code << 48;
+	sp[-1] = 0xe02b;
+	sp[-2] = 0x7fff0000;
+	sp[-3] = FLAGS;
+	sp[-4] = 0xe033;
+	sp[-5] = rip;
+	sp[-6] = 0;
+	in[REG_RCX] = reg;
+	in[REG_RSP] = (u64)(sp - 6);
+	run(13 * 16);
+	IS(D(LG_D_RSP), 0x7fff0000);
+	IS(D(LG_D_RFLAGS), FLAGS);
+	IS(swaps, 0);
+}
+
+static void base_reads(void)
+{
+	static const u64 not[][3] = {	/* rip, register, bytes */
+		{ HOLE - 2, 0xc00000ff, 0x320f }, { HOLE - 2, 0x10, 0x320f },
+		{ HOLE - 2, 0xc0000103, 0x320f }, { HOLE - 2, 0xc0000100, 0x300f },
+		{ HOLE - 2, 0xc0000102, 0x3266 }, { HOLE - 1, 0xc0000102, 0x320f },
+		{ HOLE, 0xc0000102, 0x320f }, { LOWEST - 2, 0xc0000102, 0x320f },
+		{ DATA, 0xc0000102, 0x320f }, { ~0UL, 0xc0000102, 0x320f },
+	};
+
+	what = "a base is read";
+	for (u64 reg = 0xc0000100; reg <= 0xc0000102; reg++) {
+		rdmsr(GUEST + 4094, reg | 7UL << 32, 0x320f);
+		IS(to_guest, 1);
+		same(1UL << REG_RAX | 1UL << REG_RDX);
+		IS(out[REG_RAX], 0x55667788);
+		IS(out[REG_RDX], reg);
+		IS(bases, 1);
+		IS(D(LG_D_RIP), GUEST + 4096);
+	}
+	what = "a base is not read";
+	for (unsigned int k = 0; k < sizeof(not) / 24; k++) {
+		rdmsr(not[k][0], not[k][1], not[k][2]);
+		IS(to_guest, 0);
+		same(0);
+		IS(bases, 0);
+		IS(D(LG_D_TRAP), 13);
+		IS(D(LG_D_RIP), not[k][0]);
+	}
+}
+
 static const u64 good[][4] = {	/* call, arguments, register of the base */
 	{ 3, 0xe02b, 0x777, 0 }, { 25, 0, 0x12345678abcd, 0xc0000100 },
 	{ 25, 1, 0xffff888812345678, 0xc0000102 }, { 25, 2, 5, 0xc0000101 },
@@ -634,6 +691,7 @@ int main(int argc, char **argv)
 	system_calls();
 	exceptions();
 	returns();
+	base_reads();
 	calls();
 	lists();
 	n = boundaries();

@@ -273,6 +273,7 @@ ist_from_guest:
 	leaq	DATA(LG_D_TRAP), %rsp
 	jmp	save
 /* lay the straight road */
+#include <asm/trapnr.h>
 #include <xen/interface/xen.h>
 #include <asm/xen/interface.h>
 /* be sure of an address */
@@ -307,7 +308,7 @@ road:
 		jmp	not_here
 	from_kernel:
 		cmpl	$LG_TRAP_SYSCALL, %eax
-		jne	not_here
+		jne	read_base
 		movl	$0, DATA(LG_D_CALLS)
 		movq	(%rsp), %rax
 		cmpq	$__HYPERVISOR_iret, %rax
@@ -442,6 +443,23 @@ road_touch:
 		decl	DATA(LG_D_CALLS)
 		jnz	next_call
 		jmp	called
+	/* read a base on the road */
+	read_base:
+		cmpl	$X86_TRAP_GP, %eax
+		jne	not_here
+		movl	%ecx, %edx
+		subl	$MSR_FS_BASE, %edx	/* and two behind it */
+		cmpl	$MSR_KERNEL_GS_BASE - MSR_FS_BASE, %edx
+		ja	not_here
+		movq	DATA(LG_D_RIP), %rdi
+		harmless rdi
+		cmpw	$0x320f, (%rdi)		/* rdmsr */
+		jne	not_here
+		rdmsr
+		movq	%rax, (%rsp)
+		movq	%rdx, 16(%rsp)
+		addq	$2, DATA(LG_D_RIP)
+		jmp	on_road
 road_touched:
 	/* end on the road */
 	bounced:
