@@ -638,7 +638,8 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 
 			i = pt_index(va, k->level);
 			if (!list_empty(&k->loose))
-				update(v, k, i, get_user(e, &table[i]) ? PTE_P : e);
+				update(v, k, i, get_user(e, &table[i]) ?
+				       PTE_P : e);
 		}
 	}
 }
