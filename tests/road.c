@@ -29,6 +29,9 @@ typedef uint64_t u64;
 #define LOWEST	0x20000000UL	/* stands for the end of the slots */
 #define GUEST	0x30000000UL	/* two pages, and a hole behind them */
 #define HOLE	(GUEST + 8192)
+#define LINEAR	0x100000000000UL	/* stands for slot 257 */
+#define VA	0x7f1234567123UL	/* its leaf has a page there */
+#define LEAF	(LINEAR + (VA >> 12) * 8)
 #define FIELD(type, off)	(*(type *)(DATA + (off)))
 #define D(off)	FIELD(u64, off)
 #define D8(off)	FIELD(u8, off)
@@ -59,7 +62,7 @@ static void is(const char *name, u64 a, u64 b, int line)
 static greg_t in[23], out[23];
 static int to_guest;		/* how it ended: iretq, or off_road */
 static int swaps, faults, bases;
-static u64 cr0, cr3, base[64][2];
+static u64 cr0, cr2, cr3, base[64][2];
 static int steps = -1;		/* until an NMI; -1: none */
 static int vector, sent;
 static sigjmp_buf back;
@@ -82,7 +85,7 @@ static void interrupt(greg_t *g, u64 stack, int n)
 	push(g, 0xe008);
 	push(g, g[REG_RIP]);
 	if (n == 14)
-		push(g, 2);
+		push(g, 0);
 	g[REG_RIP] = BLOCK + n * 16;
 	g[REG_EFL] &= ~0x100;
 }
@@ -136,6 +139,10 @@ static void faulted(int sig, siginfo_t *info, void *context)
 	}
 	if (!memcmp(code, "\x0f\x22\xd8", 3)) {		/* mov %rax, %cr3 */
 		cr3 = g[REG_RAX];
+	} else if (!memcmp(code, "\x0f\x20\xd2", 3)) {	/* mov %cr2, %rdx */
+		g[REG_RDX] = cr2;
+	} else if (!memcmp(code, "\x0f\x22\xd0", 3)) {	/* mov %rax, %cr2 */
+		cr2 = g[REG_RAX];
 	} else if (!memcmp(code, "\x0f\x20\xc0", 3)) {	/* mov %cr0, %rax */
 		g[REG_RAX] = cr0;
 	} else if (!memcmp(code, "\x0f\x01\xf8", 3)) {	/* swapgs */
@@ -145,8 +152,14 @@ static void faulted(int sig, siginfo_t *info, void *context)
 		base[bases++][1] = (u64)g[REG_RDX] << 32 |
 				   (uint32_t)g[REG_RAX];
 		length = 2;
+	} else if (!memcmp(code, "\x0f\x32", 2)) {	/* rdmsr */
+		g[REG_RAX] = 0x55667788;
+		g[REG_RDX] = (uint32_t)g[REG_RCX];
+		bases++;
+		length = 2;
 	} else {
 		faults++;
+		cr2 = 0xbad;
 		interrupt(g, g[REG_RSP], 14);
 		return;
 	}
@@ -187,6 +200,10 @@ static void fresh(int user)
 	FIELD(uint32_t, LG_D_CALLS) = 77;
 	FIELD(uint16_t, LG_D_VERW) = 0;
 	FIELD(uint16_t, LG_D_NMI) = 0;
+	D8(LG_D_IN_STEP) = 1;
+	D8(LG_D_FLUSHED) = 0;
+	D(LG_D_CR2) = 0;
+	D(INFO - DATA + LG_I_CR2) = 0xcccc;
 	memset((void *)(DATA + LG_D_ENTRIES), 0, 34 * 16);
 	D(ENTRY(32)) = HANDLER;
 	D8(ENTRY(32) + LG_ENTRY_FLAGS) = LG_ENTRY_MASK;
@@ -425,6 +442,209 @@ static void returns(void)
 	}
 }
 
+/* A program's page fault, with this leaf and this error code. */
+static void page_fault(u64 va, u64 leaf, u64 error)
+{
+	u64 *sp = &D(LG_D_REGS_END);
+
+	fresh(1);
+	D(ENTRY(14)) = HANDLER;
+	D8(ENTRY(14) + LG_ENTRY_FLAGS) = LG_ENTRY_MASK;
+	*(u64 *)LEAF = leaf;
+	cr2 = va;
+	sp[-1] = 0x2b;
+	sp[-2] = 0x7fff0000;
+	sp[-3] = 0x246;
+	sp[-4] = 0x33;
+	sp[-5] = 0x400100;
+	sp[-6] = error;
+	in[REG_RSP] = (u64)(sp - 6);
+}
+
+/* The exit goes to the host, with the address of the fault. */
+static void its_own_not(u64 va)
+{
+	run(14 * 16);
+	IS(to_guest, 0);
+	same(0);
+	IS(D(LG_D_TRAP), 14);
+	IS(D(LG_D_RIP), 0x400100);
+	IS(D8(LG_D_USER), 1);
+	IS(swaps, 0);
+	IS(MASK, 0);
+	IS(cr2, va);
+	IS(D(INFO - DATA + LG_I_CR2), 0xcccc);
+}
+
+static void page_faults(void)
+{
+	static const u64 far[] = { 1UL << 47, VA | 1UL << 50, ~0UL, -4096UL,
+		0xffff888000001000, 0xffff808000000000 };
+	u64 *w = (u64 *)(FRAME - 8), error, leaf;
+
+	what = "page fault";
+	for (error = 0; error < 64; error++)
+		for (int k = 0; k < 64; k++) {
+			int rw = k & 2, own = k & 8;
+
+			/* present, rw, user; own, asked, accessed */
+			leaf = (k & 7) | (k & 8 ? LG_OWN : 0) |
+			       (k & 16 ? LG_ASK : 0) | (k & 32);
+			page_fault(VA, leaf, error);
+			if (leaf ? !(k & 1) || rw || !own || error != 7 :
+			    error & ~0x16UL) {
+				its_own_not(VA);
+				continue;
+			}
+			run(14 * 16);
+			IS(to_guest, 1);
+			same(0);
+			IS(w[0], in[REG_RCX]);
+			IS(w[1], in[REG_R11]);
+			IS(w[2], error);
+			IS(w[3], 0x400100);
+			IS(w[4], 0x33);
+			IS(w[5], 0x246);
+			IS(w[6], 0x7fff0000);
+			IS(w[7], 0x2b);
+			IS(D(LG_D_RSP), (u64)w);
+			IS(D(LG_D_RIP), HANDLER);
+			IS(D(INFO - DATA + LG_I_CR2), VA);
+			IS(MASK, 1);
+			IS(swaps, 1);
+			IS(cr3, 0xaaa000);
+			IS(D8(LG_D_USER), 0);
+		}
+	what = "page fault that the road does not believe";
+	page_fault(VA, 0, 4);
+	D8(LG_D_IN_STEP) = 0;
+	its_own_not(VA);
+	page_fault(VA, 0, 4);
+	MASK = 1;
+	run(14 * 16);
+	IS(to_guest, 0);
+	IS(cr2, VA);
+	page_fault(VA, 0, 4);
+	D(ENTRY(14)) = 0;
+	its_own_not(VA);
+	for (unsigned int k = 0; k < sizeof(far) / 8; k++) {
+		page_fault(far[k], 0, 4);
+		its_own_not(far[k]);
+		IS(faults, 0);
+	}
+	what = "page fault without a leaf table";
+	page_fault(VA + (1UL << 21), 0, 4);
+	its_own_not(VA + (1UL << 21));
+	IS(faults, 1);
+	what = "page fault without a stack";
+	for (int k = 16; k < 200; k += 8) {
+		page_fault(VA, 0, 6);
+		D(LG_D_KERNEL_SP) = HOLE + k;
+		its_own_not(VA);
+		IS(faults, 1);
+	}
+}
+
+static void flushes(void)
+{
+	static const struct { u64 at, count, done; uint32_t cmd; u8 step, good; } f[] = {
+		{ GUEST + 4092, 1, 0, 6, 1, 1 }, { HOLE - 24, 1, 0, 7, 1, 1 },
+		{ GUEST, 1, 0, 5, 1, 0 }, { GUEST, 1, 0, 8, 1, 0 },
+		{ GUEST, 1, 0, 9, 1, 0 }, { GUEST, 1, 0, 10, 1, 0 },
+		{ GUEST, 1, 0, 0, 1, 0 }, { GUEST, 1, 0, ~0U, 1, 0 },
+		{ GUEST, 0, 0, 6, 1, 0 }, { GUEST, 2, 0, 6, 1, 0 },
+		{ GUEST, 1UL << 32 | 1, 0, 6, 1, 0 }, { GUEST, 1, 8, 6, 1, 0 },
+		{ GUEST, 1, 0, 6, 0, 0 }, { GUEST, 1, 0, 7, 0, 0 },
+		{ HOLE - 23, 1, 0, 6, 1, 0 }, { HOLE - 3, 1, 0, 6, 1, 0 },
+		{ HOLE, 1, 0, 6, 1, 0 }, { LOWEST - 8, 1, 0, 6, 1, 0 },
+		{ DATA, 1, 0, 6, 1, 0 }, { LINEAR, 1, 0, 6, 1, 0 },
+		{ ~0UL, 1, 0, 6, 1, 0 }, { 1UL << 63, 1, 0, 6, 1, 0 },
+	};
+	u64 *e = (u64 *)(GUEST + 64);
+
+	what = "a flush";
+	for (unsigned int k = 0; k < sizeof(f) / sizeof(f[0]); k++) {
+		for (int list = 0; list < 2; list++) {
+			fresh(0);
+			if (f[k].at >= GUEST && f[k].at <= HOLE - 4)
+				*(uint32_t *)f[k].at = f[k].cmd;
+			D8(LG_D_IN_STEP) = f[k].step;
+			memset(e, 0, 64);
+			e[0] = in[REG_RAX] = 26;
+			e[2] = in[REG_RDI] = f[k].at;
+			e[3] = in[REG_RSI] = f[k].count;
+			e[4] = in[REG_RDX] = f[k].done;
+			if (list) {
+				in[REG_RAX] = 13;
+				in[REG_RDI] = (u64)e;
+				in[REG_RSI] = 1;
+			}
+			run(AT_syscall64);
+			IS(D8(LG_D_FLUSHED), f[k].good);
+			if (!f[k].good) {
+				slow(0);
+				continue;
+			}
+			IS(to_guest, 1);
+			IS(out[REG_RAX], 0);
+			same(1UL << REG_RAX);
+			IS(bases | cr3 | swaps, 0);
+		}
+	}
+}
+
+static void rdmsr(u64 rip, u64 reg, u64 code)
+{
+	u64 *sp = &D(LG_D_REGS_END);
+
+	fresh(0);
+	*(u64 *)(GUEST + 4088) = code << 48;	/* the two bytes before 4096 */
+	*(u64 *)(HOLE - 8) = code << 48;
+	sp[-1] = 0xe02b;
+	sp[-2] = 0x7fff0000;
+	sp[-3] = FLAGS;
+	sp[-4] = 0xe033;
+	sp[-5] = rip;
+	sp[-6] = 0;
+	in[REG_RCX] = reg;
+	in[REG_RSP] = (u64)(sp - 6);
+	run(13 * 16);
+	IS(D(LG_D_RSP), 0x7fff0000);
+	IS(D(LG_D_RFLAGS), FLAGS);
+	IS(swaps, 0);
+}
+
+static void base_reads(void)
+{
+	static const u64 not[][3] = {	/* rip, register, bytes */
+		{ HOLE - 2, 0xc00000ff, 0x320f }, { HOLE - 2, 0x10, 0x320f },
+		{ HOLE - 2, 0xc0000103, 0x320f }, { HOLE - 2, 0xc0000100, 0x300f },
+		{ HOLE - 2, 0xc0000102, 0x3266 }, { HOLE - 1, 0xc0000102, 0x320f },
+		{ HOLE, 0xc0000102, 0x320f }, { LOWEST - 2, 0xc0000102, 0x320f },
+		{ DATA, 0xc0000102, 0x320f }, { ~0UL, 0xc0000102, 0x320f },
+	};
+
+	what = "a base is read";
+	for (u64 reg = 0xc0000100; reg <= 0xc0000102; reg++) {
+		rdmsr(GUEST + 4094, reg | 7UL << 32, 0x320f);
+		IS(to_guest, 1);
+		same(1UL << REG_RAX | 1UL << REG_RDX);
+		IS(out[REG_RAX], 0x55667788);
+		IS(out[REG_RDX], reg);
+		IS(bases, 1);
+		IS(D(LG_D_RIP), GUEST + 4096);
+	}
+	what = "a base is not read";
+	for (unsigned int k = 0; k < sizeof(not) / 24; k++) {
+		rdmsr(not[k][0], not[k][1], not[k][2]);
+		IS(to_guest, 0);
+		same(0);
+		IS(bases, 0);
+		IS(D(LG_D_TRAP), 13);
+		IS(D(LG_D_RIP), not[k][0]);
+	}
+}
+
 static const u64 good[][4] = {	/* call, arguments, register of the base */
 	{ 3, 0xe02b, 0x777, 0 }, { 25, 0, 0x12345678abcd, 0xc0000100 },
 	{ 25, 1, 0xffff888812345678, 0xc0000102 }, { 25, 2, 5, 0xc0000101 },
@@ -512,7 +732,7 @@ static void lists(void)
 
 /* ---- an NMI, and a machine check, at every boundary ---- */
 
-enum { SYSCALL, TO_USER, TO_KERNEL, LIST, WAYS };
+enum { SYSCALL, TO_USER, TO_KERNEL, LIST, FAULT, WAYS };
 
 static void prepare(int way)
 {
@@ -523,6 +743,8 @@ static void prepare(int way)
 
 	if (way == SYSCALL)
 		fresh(1);
+	else if (way == FAULT)
+		page_fault(VA, 0, 6);
 	else if (way != LIST)
 		iret(GUEST + 4096 - 40, f, sizeof(f));
 	if (way != LIST)
@@ -549,9 +771,10 @@ static void turned(int way)
 	IS(D(LG_D_TRAP), 0x102);
 	IS(out[REG_RSP], DATA + LG_D_TRAP);
 	IS(D8(LG_D_USER), way == TO_USER);
-	IS(swaps, way == SYSCALL || way == TO_USER);
-	IS(D(LG_D_RIP), way == SYSCALL ? HANDLER : way == LIST ? RIP : 0x401234);
-	IS(D(LG_D_RSP), way == SYSCALL ? FRAME :
+	IS(swaps, way != TO_KERNEL && way != LIST);
+	IS(D(LG_D_RIP), way == SYSCALL || way == FAULT ? HANDLER :
+	   way == LIST ? RIP : 0x401234);
+	IS(D(LG_D_RSP), way == SYSCALL ? FRAME : way == FAULT ? FRAME - 8 :
 	   way == LIST ? 0x7fff1238 : 0x7ffee000);
 	if (way == LIST)
 		IS(D(LG_D_KERNEL_SP), 0x777);
@@ -567,7 +790,7 @@ static int boundaries(void)
 			for (k = 0; !wrong; k++, n++) {
 				prepare(way);
 				steps = k;
-				run(AT_syscall64);
+				run(way == FAULT ? 14 * 16 : AT_syscall64);
 				steps = -1;
 				if (!sent) {
 					IS(to_guest, 1);
@@ -601,15 +824,19 @@ static void on(int sig, void (*handler)(int, siginfo_t *, void *))
 static int load(const char *file)
 {
 	const u64 lowest = LG_ROAD_LOWEST, mine = LOWEST;
+	const u64 linear = LG_LINEAR, leaves = LINEAR;
 	int found = 0, fd = open(file, O_RDONLY);
 
 	if (read(fd, (void *)BLOCK, 8192) != 8192)
 		return 0;
-	for (u8 *p = (u8 *)BLOCK; p < (u8 *)BLOCK + 8184; p++)
+	for (u8 *p = (u8 *)BLOCK; p < (u8 *)BLOCK + 8184; p++) {
+		if (!memcmp(p, &linear, 8))
+			memcpy(p, &leaves, 8);
 		if (!memcmp(p, &lowest, 8)) {
 			memcpy(p, &mine, 8);
 			found++;
 		}
+	}
 	*(u8 *)(BLOCK + AT_off_road) = 0xcc;
 	return found;
 }
@@ -622,6 +849,7 @@ int main(int argc, char **argv)
 	map_at(BLOCK, 65536, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map_at(GUEST, 8192, PROT_READ | PROT_WRITE);
 	map_at(INFO, 4096, PROT_READ | PROT_WRITE);
+	map_at(LEAF & ~4095UL, 4096, PROT_READ | PROT_WRITE);
 	if (argc != 2 || !load(argv[1])) {
 		fprintf(stderr, "usage: road TEXT\n");
 		return 2;
@@ -634,6 +862,9 @@ int main(int argc, char **argv)
 	system_calls();
 	exceptions();
 	returns();
+	page_faults();
+	flushes();
+	base_reads();
 	calls();
 	lists();
 	n = boundaries();

@@ -41,7 +41,7 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 	frame = __sme_set(page_to_phys(v->pages[gfn]));
 	for (i = 0; i < LG_LEAVES && at[0] != MANY; i++)
 		if (at[i] && (*at[i] & (PTE_FRAME | LG_LINK)) == frame)
-			*at[i] &= ~bits;
+			*at[i] = (*at[i] & ~bits) ?: LG_ASK;
 	if (at[0] != MANY && test_bit(gfn, v->followed))
 		return;
 	/* look for the leaves in all tables */
@@ -54,8 +54,8 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 		for (; !k->level && e < k->table + 512; e++) {
 			if ((*e & PTE_FRAME) != frame)
 				continue;
-			*e &= ~bits;
-			if (*e)
+			*e = (*e & ~bits) ?: LG_ASK;
+			if (*e & PTE_P)
 				lg_note_leaf(v, gfn, e);
 		}
 		/* unless interrupts are off */

@@ -115,6 +115,9 @@ struct lg_data {
 	u8 road;			/* it may be taken */
 	u8 user;			/* the guest is in user mode */
 	struct lg_entry entries[LG_ROAD_ENTRIES];
+	u64 cr2;			/* of a fault that came to the road */
+	u8 in_step;			/* no table is loose */
+	u8 flushed;			/* on the road; C has still to */
 	/* tables and stacks of the switcher */
 	struct desc_ptr gdtr __aligned(16);
 	struct desc_ptr tgdtr __aligned(16);

@@ -9,7 +9,8 @@ static_assert(LG_ROAD_LOWEST == LG_SLOT_END);
 void lg_road_entries(struct lg_vcpu *v)
 {
 	static const u8 vectors[] = { X86_TRAP_DE, X86_TRAP_BP, X86_TRAP_OF,
-				      X86_TRAP_BR, X86_TRAP_MF, X86_TRAP_XF };
+				      X86_TRAP_BR, X86_TRAP_MF, X86_TRAP_XF,
+				      X86_TRAP_PF };
 	struct lg_entry *e = v->d->entries;
 	int i;
 
@@ -48,10 +49,16 @@ void lg_road_in(struct lg_vcpu *v)
 	d->keep = d->host_cr4 & X86_CR4_PCIDE ? X86_CR3_PCID_NOFLUSH : 0;
 	d->kernel_root = v->kernel_pa | (v->user ? 0 : d->keep);
 	d->user_root = v->user_pa | (v->user ? d->keep : 0);
+	/* tell the road of the shadow */
+	d->in_step = v->vm->nr_vcpus == 1 && list_empty(&v->loose);
 }
 
 void lg_road_out(struct lg_vcpu *v)
 {
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
+	/* hear of flushes on the road */
+	if (v->d->flushed)
+		lg_forget_walks(v, 0, ~0ULL);
+	v->d->flushed = 0;
 }

@@ -355,6 +355,8 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	v->stats.fills++;
 	/* remember where the page is entered */
 	lg_note_leaf(v, w.gfn, &shadow[pt_index(va, 0)]);
+	if (!(w.leaf & PTE_RW))
+		shadow[pt_index(va, 0)] |= LG_OWN;
 	return true;
 }
 
@@ -456,6 +458,10 @@ static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 	else
 		*pa = to | (*pa & ~PTE_FRAME);
 	set_link(v, &v->base[kernel], k ? link_to(k, 0) : 0);
+	/* show the programs' root to the road */
+	top = kept_of(v->base[1]) ? table_of(v->base[1]) : v->kernel_root;
+	root = kept_of(v->base[0]) ? table_of(v->base[0]) : v->user_root;
+	top[257] = __sme_set(__pa(root)) | PTE_P | PTE_A | PTE_NX;
 }
 
 /* forget a kept table */
@@ -475,7 +481,7 @@ static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 		if (*e & LG_LINK)
 			set_link(v, e, 0);
 	if (!k->level && k->refs > 1)
-		clear_page(k->table);
+		memset64(k->table, LG_ASK, 512);
 	set_link(v, &last, 0);
 }
 
@@ -525,7 +531,8 @@ static struct lg_kept *below(struct lg_vcpu *v, struct lg_kept *k, int i,
 
 static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 {
-	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT, new = 0;
+	u64 new = e & PTE_P && !k->level ? LG_ASK : 0;
+	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
 	struct lg_vm *vm = v->vm;
 	struct lg_kept *next;
 
@@ -540,12 +547,13 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 			new = shadow_entry(v->pages[gfn], e, e & PTE_RW && e & PTE_D &&
 					   !test_bit(gfn, v->read_only) &&
 					   !test_bit(gfn, vm->is_table));
+			new |= e & PTE_RW ? 0 : LG_OWN;
 		}
 	}
 	if (new == k->table[i])
 		return;
 	set_link(v, &k->table[i], new);
-	if (new && !k->level) {
+	if (new & PTE_P && !k->level) {
 		lg_note_leaf(v, gfn, &k->table[i]);
 		v->stats.fills++;
 	}
@@ -560,7 +568,7 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 
 	for (i = 0; i < 512; i += 64, to += 64) {
 		if (copy_from_user(e, &table[i], sizeof(e)))
-			memset(e, 0, sizeof(e));
+			memset(e, PTE_P, sizeof(e));
 		for (n = 0; n < 64; n++)
 			if (e[n] | to[n])
 				update(v, k, i + n, e[n]);
@@ -604,6 +612,7 @@ void lg_loosen(struct lg_vcpu *v, u64 gfn)
 {
 	struct lg_kept *k;
 
+	v->d->in_step = false;
 	hash_for_each_possible(v->kept, k, hash, gfn)
 		if (k->gfn == gfn && list_empty(&k->loose))
 			list_add(&k->loose, &v->loose);
@@ -642,7 +651,8 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 
 			i = pt_index(va, k->level);
 			if (!list_empty(&k->loose))
-				update(v, k, i, get_user(e, &table[i]) ? 0 : e);
+				update(v, k, i, get_user(e, &table[i]) ?
+				       PTE_P : e);
 		}
 	}
 }

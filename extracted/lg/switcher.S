@@ -171,6 +171,9 @@ from_ring0:
 		cmpq	%rax, 24(%rsp)
 		jae	1f
 		leaq	DATA(LG_D_TRAP - 40), %rsp	/* the five that were pushed */
+		/* put the fault's address back */
+		movq	DATA(LG_D_CR2), %rax
+		movq	%rax, %cr2
 		jmp	not_here
 	1:	popq	%rax
 	/* replace a bad selector by null */
@@ -273,6 +276,7 @@ ist_from_guest:
 	leaq	DATA(LG_D_TRAP), %rsp
 	jmp	save
 /* lay the straight road */
+#include <asm/trapnr.h>
 #include <xen/interface/xen.h>
 #include <asm/xen/interface.h>
 /* be sure of an address */
@@ -286,6 +290,30 @@ ist_from_guest:
 	cmpq	$-256, %\reg
 	ja	not_here
 .endm
+.macro take_kernel_root
+	movq	DATA(LG_D_KERNEL_ROOT), %rax
+	movq	%rax, %cr3
+	movq	DATA(LG_D_KEEP), %rax
+	orq	%rax, DATA(LG_D_KERNEL_ROOT)
+.endm
+.macro push_frame first, words
+	movq	DATA(LG_D_INFO), %rdx
+	cmpb	$0, LG_I_MASK(%rdx)
+	jne	not_here
+	movq	DATA(LG_D_KERNEL_SP), %rdi
+	andq	$-16, %rdi
+	subq	$16 + 8 * \words, %rdi
+	harmless rdi
+	/* push the frame */
+		movq	%rcx, (%rdi)
+		movq	%r11, 8(%rdi)
+		word = 0
+		.rept	\words
+		movq	DATA(\first + word), %rax
+		movq	%rax, 16 + word(%rdi)
+		word = word + 8
+		.endr
+.endm
 road:
 	.irp	reg, rdi, rsi, rdx, rcx, rax
 	pushq	%\reg
@@ -295,11 +323,12 @@ road:
 		cmpb	$0, DATA(LG_D_USER)
 		je	from_kernel
 		cmpl	$32, %eax
-		jb	1f
+		jb	exception
 		subl	$LG_TRAP_SYSCALL - 32, %eax
 		cmpl	$LG_ROAD_ENTRIES, %eax
 		jae	not_here
-	1:	shll	$4, %eax
+	by_entry:
+		shll	$4, %eax
 		leaq	DATA(LG_D_ENTRIES), %rsi
 		addq	%rax, %rsi
 		cmpq	$0, (%rsi)
@@ -307,7 +336,7 @@ road:
 		jmp	not_here
 	from_kernel:
 		cmpl	$LG_TRAP_SYSCALL, %eax
-		jne	not_here
+		jne	read_base
 		movl	$0, DATA(LG_D_CALLS)
 		movq	(%rsp), %rax
 		cmpq	$__HYPERVISOR_iret, %rax
@@ -324,27 +353,9 @@ road:
 road_touch:
 	/* enter the guest's kernel by the road */
 	bounce:
-		movq	DATA(LG_D_KERNEL_ROOT), %rax
-		movq	%rax, %cr3
-		movq	DATA(LG_D_KEEP), %rax
-		orq	%rax, DATA(LG_D_KERNEL_ROOT)
-		movq	DATA(LG_D_INFO), %rdx
-		cmpb	$0, LG_I_MASK(%rdx)
-		jne	not_here
-		movq	DATA(LG_D_KERNEL_SP), %rdi
-		andq	$-16, %rdi
-		subq	$56, %rdi
-		harmless rdi
-		/* push the frame */
-			movq	%rcx, (%rdi)
-			movq	%r11, 8(%rdi)
-			word = 0
-			.rept	5
-			movq	DATA(LG_D_RIP + word), %rax
-			movq	%rax, 16 + word(%rdi)
-			word = word + 8
-			.endr
-			jmp	bounced
+		take_kernel_root
+		push_frame LG_D_RIP, 5
+		jmp	bounced
 	/* return by the road */
 	do_iret:
 		movq	DATA(LG_D_RSP), %rdi
@@ -397,6 +408,7 @@ road_touch:
 		movq	(%rdx), %rax
 		movq	16(%rdx), %rdi
 		movq	24(%rdx), %rsi
+		movq	32(%rdx), %rdx
 	/* make one call on the road */
 	one_call:
 		cmpq	$__HYPERVISOR_set_segment_base, %rax
@@ -404,7 +416,7 @@ road_touch:
 		cmpq	$__HYPERVISOR_fpu_taskswitch, %rax
 		je	task_switch
 		cmpq	$__HYPERVISOR_stack_switch, %rax
-		jne	not_here
+		jne	flush
 		movq	%rsi, DATA(LG_D_KERNEL_SP)
 		jmp	call_done
 	task_switch:
@@ -442,6 +454,75 @@ road_touch:
 		decl	DATA(LG_D_CALLS)
 		jnz	next_call
 		jmp	called
+	/* read a base on the road */
+	read_base:
+		cmpl	$X86_TRAP_GP, %eax
+		jne	not_here
+		movl	%ecx, %edx
+		subl	$MSR_FS_BASE, %edx	/* and two behind it */
+		cmpl	$MSR_KERNEL_GS_BASE - MSR_FS_BASE, %edx
+		ja	not_here
+		movq	DATA(LG_D_RIP), %rdi
+		harmless rdi
+		cmpw	$0x320f, (%rdi)		/* rdmsr */
+		jne	not_here
+		rdmsr
+		movq	%rax, (%rsp)
+		movq	%rdx, 16(%rsp)
+		addq	$2, DATA(LG_D_RIP)
+		jmp	on_road
+	/* flush what is in step */
+	flush:
+		cmpq	$__HYPERVISOR_mmuext_op, %rax
+		jne	not_here
+		cmpb	$0, DATA(LG_D_IN_STEP)
+		je	not_here
+		decq	%rsi			/* the number of operations */
+		orq	%rdx, %rsi
+		jnz	not_here
+		harmless rdi
+		testb	%al, 23(%rdi)
+		movl	(%rdi), %eax
+		andl	$~1, %eax		/* MMUEXT_INVLPG_LOCAL is one more */
+		cmpl	$MMUEXT_TLB_FLUSH_LOCAL, %eax
+		jne	not_here
+		movb	$1, DATA(LG_D_FLUSHED)
+		jmp	call_done
+	/* know the guest's own fault */
+	exception:
+		cmpl	$X86_TRAP_PF, %eax
+		jne	by_entry
+		movq	%cr2, %rdx
+		movq	%rdx, DATA(LG_D_CR2)
+		leaq	DATA(LG_D_ENTRIES + X86_TRAP_PF * 16), %rsi
+		cmpq	$0, (%rsi)
+		je	not_here
+		movq	%rdx, %rax
+		shrq	$47, %rax
+		jnz	not_here
+		cmpb	$0, DATA(LG_D_IN_STEP)
+		je	not_here
+		take_kernel_root
+		shlq	$17, %rdx
+		shrq	$29, %rdx
+		movabsq	$LG_LINEAR, %rax
+		movq	(%rax,%rdx,8), %rax
+		/* compare entry and error code */
+			movl	DATA(LG_D_ERROR), %edx
+			testq	%rax, %rax
+			jz	1f
+			andl	$(LG_OWN | 3), %eax
+			cmpl	$(LG_OWN | 1), %eax
+			jne	not_here
+			cmpl	$7, %edx
+			jne	not_here
+			jmp	2f
+		1:	testl	$~0x16, %edx		/* write, user, fetch */
+			jnz	not_here
+		2:		push_frame LG_D_ERROR, 6
+				movq	DATA(LG_D_CR2), %rax
+				movq	%rax, LG_I_CR2(%rdx)
+				jmp	bounced
 road_touched:
 	/* end on the road */
 	bounced:

@@ -45,6 +45,10 @@
 
 #include <asm/processor-flags.h>
 
+#define LG_ASK		0x400	/* an absent leaf: who knows? */
+#define LG_OWN		0x800	/* a read-only leaf: the guest's is */
+#define LG_LINEAR	0xffff808000000000	/* slot 257: the leaves */
+
 /* flags a guest may have */
 #define USER_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \
 			 X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_TF | \

@@ -1705,3 +1705,103 @@ static void road_calls(void)
 		wrong("TS", last_vector);
 	check_alive();
 }
+
+/* The first access after an entry allows it must succeed, whether flushed or
+ * not; one that is refused must be told with the right reason and address. */
+static void own_faults(void)
+{
+	static const u64 ours[] = { 0xffff808000000000, 0xffff808000002010,
+		0xffff80ffffffffe8, 0xffff80c060301800, 0xffff810000000000 };
+	u64 a = UCODE + 2 * PAGE_SIZE, i, e, k, error, seen[2] = { 0, 0 };
+	struct regs r = user_regs();
+	u32 v, write;
+
+	for (i = 0; i < (rounds ? rounds : 4000); i++) {
+		e = mfn(scratch[3]) << 12 | (rnd() & (PRESENT | WRITE | USER |
+						      ACCESSED | DIRTY));
+		if (rnd() % 4)
+			e |= PRESENT | USER | ACCESSED;
+		if (rnd() % 3 == 0)
+			e &= rnd() % 2 ? 0 : ~(u64)PRESENT;
+		k = rnd() % 8;
+		error = l1[2] & ~e & 0x67;	/* what it has less */
+		if (k < 3)
+			set_entry(&l1[2], e);
+		else if (k < 5)
+			hypercall(UPDATE_VA_MAPPING, a, e, rnd() % 3, 0);
+		else if (k == 5)
+			TRY(l1[2] = e);
+		else if (k == 6)
+			flush();
+		else
+			mmuext(7, a);
+		if ((k < 6 && error) || rnd() % 8 == 0)
+			rnd() % 2 ? flush() : (void)mmuext(7, a);
+		e = l1[2];
+		write = rnd() % 2;
+		if (write)
+			PUT("\x88\x18\x0f\x05");
+		else
+			PUT("\x8a\x18\x0f\x05");
+		error = write ? 6 : 4;
+		r.rax = a + rnd() % PAGE_SIZE;
+		v = call_user(&r);
+		if (e & PRESENT && e & USER && (e & WRITE || !write)) {
+			if (v != SYSCALLED)
+				wrong("a fault at a page that is there", e);
+			if (!(l1[2] & ACCESSED) || (write && !(l1[2] & DIRTY)))
+				wrong("an access without a mark", l1[2]);
+			continue;
+		}
+		error |= e & PRESENT;
+		seen[e & PRESENT]++;
+		if (v != 14 || last.error != error || last.rip != UCODE ||
+		    last.rax != r.rax || shared->vcpu[0].cr2 != r.rax)
+			say("wrong %s: %d, error 0x%x, not 0x%x\n", attack,
+			    (u64)v, last.error, error);
+	}
+	if (!seen[0] || !seen[1])
+		wrong("not all was tried", seen[0]);
+	/* The map by which the hypervisor looks is nobody else's. */
+	PUT("\x8a\x18\x0f\x05");
+	for (i = 0; i < ARRAY_SIZE(ours); i++) {
+		if (TRY((void)*(volatile u64 *)ours[i]) != 14 || last.error & 1)
+			wrong("the kernel reads the map", ours[i]);
+		r.rax = ours[i];
+		if (call_user(&r) != 14)
+			wrong("a program reads the map", ours[i]);
+		if (hypercall(MMUEXT_OP, ours[i], 1, 0, DOMID_SELF) != -14)
+			wrong("operations in the map", ours[i]);
+	}
+	check_alive();
+}
+
+/* Flushes: lists at the edge of pages, and where nothing may be read. */
+static void road_flushes(void)
+{
+	struct { u32 cmd, pad; u64 arg[2]; } *op;
+	u64 i, k;
+	long r;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		for (k = 0; k < 4; k++)
+			hypercall(MMUEXT_OP, bad[i], k, k == 3 ? bad[i] : 0,
+				  DOMID_SELF);
+	for (i = 0; i < 6; i++)
+		if (hypercall(MMUEXT_OP, bad[i], 1, 0, DOMID_SELF) != -14)
+			wrong("operations of ours", bad[i]);
+	for (k = 0; k <= 24; k++) {
+		op = (void *)(edge() - k);
+		op->cmd = 6 + k % 2;
+		op->arg[0] = bad[k % ARRAY_SIZE(bad)];
+		forget(k % 4);
+		if (hypercall(MMUEXT_OP, (u64)op, 1, 0, DOMID_SELF))
+			wrong("a flush across pages", k);
+		hide(scratch[2], 0);
+		r = hypercall(MMUEXT_OP, (u64)op, 1, 0, DOMID_SELF);
+		if (r != (k == 24 ? 0 : -14))
+			wrong("a flush from no page", k);
+		hide(scratch[2], PRESENT | WRITE | USER | ACCESSED | DIRTY);
+	}
+	check_alive();
+}

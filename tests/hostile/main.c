@@ -393,6 +393,7 @@ static const struct { const char *name; void (*run)(void); } attacks[] = {
 	A(single_step), A(flags), A(compat), A(fpu), A(spin_masked), A(spin_user),
 	A(trap_storm), A(sleep_for_ever),
 	A(road_frames), A(road_half_stack), A(road_half_iret), A(road_calls),
+	A(road_flushes), A(own_faults),
 	A(dev_ports), A(dev_absent), A(dev_config_space), A(dev_pci_cfg),
 	A(dev_loop), A(dev_wild), A(dev_heads), A(dev_order), A(dev_leap),
 	A(dev_indirect), A(dev_not_agreed), A(dev_ring_address),
