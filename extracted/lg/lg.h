@@ -116,6 +116,7 @@ struct lg_data {
 	u8 user;			/* the guest is in user mode */
 	struct lg_entry entries[LG_ROAD_ENTRIES];
 	u64 cr2;			/* of a fault that came to the road */
+	u64 believed;			/* the last while a table was loose */
 	u8 in_step;			/* no table is loose */
 	u8 flushed;			/* on the road; C has still to */
 	/* tables and stacks of the switcher */
@@ -210,6 +211,7 @@ struct lg_vcpu {
 	u64 xcr0;
 	DECLARE_HASHTABLE(kept, 10);
 	struct list_head loose;		/* tables that the guest may write */
+	u32 idle_flushes;		/* that found nothing to change */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
 	struct lg_host_state *held;	/* the host's, while ours are not put back */
 	u32 breaths;			/* since then */

@@ -641,20 +641,26 @@ bool lg_kept_flush(struct lg_vcpu *v)
 void lg_kept_page(struct lg_vcpu *v, u64 va)
 {
 	struct lg_kept *k;
-	u64 e;
+	u64 e, was;
 	int i, kernel;
 
+	v->idle_flushes++;
 	for (kernel = 0; kernel < 2 && !list_empty(&v->loose); kernel++) {
 		k = kept_of(v->base[kernel]);
 		for (; k; k = kept_of(k->table[i])) {
 			u64 __user *table = lg_user(v, k->gfn);
 
 			i = pt_index(va, k->level);
-			if (!list_empty(&k->loose))
-				update(v, k, i, get_user(e, &table[i]) ?
-				       PTE_P : e);
+			if (list_empty(&k->loose))
+				continue;
+			was = k->table[i];
+			update(v, k, i, get_user(e, &table[i]) ? PTE_P : e);
+			if (k->table[i] != was)
+				v->idle_flushes = 0;
 		}
 	}
+	if (!list_empty(&v->loose) && v->idle_flushes > 16)
+		lg_kept_flush(v);
 }
 
 /* take the base that the guest names */
@@ -674,7 +680,12 @@ static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
 
 bool lg_kept_base(struct lg_vcpu *v)
 {
-	return lg_kept_flush(v) && take_base(v, true) && take_base(v, false);
+	struct lg_kept *k;
+
+	if (!lg_kept_flush(v))
+		return false;
+	k = take_base(v, true);
+	return take_base(v, false) && k;
 }
 
 /* go down to a kept table */
