@@ -85,6 +85,9 @@ struct lg_kept {		/* a shadow table, known by what it shadows */
 	bool kernel;		/* below it all is the guest kernel's */
 };
 
+struct lg_vcpu;
+void lg_leave(struct lg_vcpu *v);
+
 /* the data page of a vCPU */
 /* The page of a vCPU that switcher.S works on; mapped in both worlds. */
 struct lg_data {
@@ -251,7 +254,15 @@ __printf(3, 4) void lg_kill(struct lg_vcpu *v, const char *section,
 /* memory.c: guest frames and guest-virtual addresses */
 int lg_memory_init(struct lg_vm *vm);
 void lg_memory_free(struct lg_vm *vm);
-void __user *lg_user(struct lg_vcpu *v, u64 gfn);
+static inline void __user *lg_user(struct lg_vcpu *v, u64 gfn)
+{
+	/* be sure that the access finds its page */
+	if (v->held && gfn <= v->vm->frames &&
+	    (!v->pages[gfn] || test_bit(gfn, v->read_only)))
+		lg_leave(v);
+	return gfn > v->vm->frames ? NULL :
+		(void __user *)(v->vm->base + (gfn << PAGE_SHIFT));
+}
 void *lg_frame(struct lg_vm *vm, u64 gfn);
 struct page *lg_page(struct lg_vm *vm, u64 gfn);
 int lg_read(struct lg_vcpu *v, u64 va, void *to, size_t len);
@@ -416,7 +427,6 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits);
 
 /* cpu.c: exits handled with the guest's registers still in place */
 bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h);
-void lg_leave(struct lg_vcpu *v);
 bool lg_at_ease(struct lg_vcpu *v);
 static inline void lg_to_host(struct lg_vcpu *v)
 {

@@ -56,16 +56,6 @@ void *lg_frame(struct lg_vm *vm, u64 gfn)
 }
 
 /* copy by guest-virtual address */
-void __user *lg_user(struct lg_vcpu *v, u64 gfn)
-{
-	/* be sure that the access finds its page */
-	if (v->held && gfn <= v->vm->frames &&
-	    (!v->pages[gfn] || test_bit(gfn, v->read_only)))
-		lg_leave(v);
-	return gfn > v->vm->frames ? NULL :
-		(void __user *)(v->vm->base + (gfn << PAGE_SHIFT));
-}
-
 static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 {
 	u32 access = (write ? X86_PF_WRITE : 0) | (v->user ? X86_PF_USER : 0);
@@ -123,7 +113,9 @@ void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to)
 {
 	struct lg_seen *s;
 
-	for (s = v->seen; s < v->seen + LG_SEEN; s++)
+	if (!from)
+		memset(v->seen, 0, sizeof(v->seen));
+	for (s = v->seen; from && s < v->seen + LG_SEEN; s++)
 		if ((s->key >= from && s->key <= to) || s->key & X86_PF_USER)
 			s->key = 0;
 }

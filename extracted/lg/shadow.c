@@ -223,7 +223,6 @@ int lg_walk(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w)
 	u64 entry[4], all, __user *slot[4];
 	int level, err;
 
-	memset(w, 0, sizeof(*w));
 again:
 	err = descend(v, va, slot, entry);
 	if (err)
