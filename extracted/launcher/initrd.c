@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <asm/bootparam.h>
+#include <dirent.h>
 #include <libkmod.h>
+#include <sys/sendfile.h>
 
 #include "initrd.h"
 
@@ -8,6 +10,76 @@ asm(".pushsection .rodata\n"
     "agent_begin: .incbin \"agent\"\n"
     "agent_end: .popsection");
 extern const char agent_begin[], agent_end[];
+
+/* keep an archive for later */
+static bool name_archive(struct initrd *rd, const char *version)
+{
+	char list[160];
+	struct stat m, l;
+
+	snprintf(list, sizeof(list), "/lib/modules/%s/modules.dep", version);
+	if (stat(list, &m) || stat("/proc/self/exe", &l))
+		return false;
+	snprintf(rd->name, sizeof(rd->name), "%s:%lx-%lx.%lx-%lx-%lx.%lx",
+		 version, m.st_ino, m.st_ctim.tv_sec, m.st_ctim.tv_nsec,
+		 l.st_ino, l.st_ctim.tv_sec, l.st_ctim.tv_nsec);
+	return true;
+}
+
+static int open_cache(void)
+{
+	char *home = geteuid() ? getenv("XDG_CACHE_HOME") : "/var/cache", *dir;
+
+	if ((!home || *home != '/') &&
+	    asprintf(&home, "%s/.cache", getenv("HOME") ?: "") < 0)
+		return -1;
+	if (asprintf(&dir, "%s/lguest", home) < 0)
+		return -1;
+	if (geteuid())
+		mkdir(home, 0700);
+	mkdir(dir, 0700);
+	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool find_kept(struct initrd *rd, const char *version)
+{
+	struct stat st;
+	int fd;
+
+	rd->cache = name_archive(rd, version) ? open_cache() : -1;
+	fd = openat(rd->cache, rd->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+		    O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size ||
+	    st.st_uid != geteuid() || st.st_mode & 022) {
+		close(fd);
+		return false;
+	}
+	fclose(rd->file);
+	rd->file = NULL;
+	rd->fd = fd;
+	return true;
+}
+
+static void keep_archive(struct initrd *rd)
+{
+	int fd = openat(rd->cache, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	size_t size = ftell(rd->file), n = strcspn(rd->name, ":") + 1;
+	DIR *dir = fdopendir(rd->cache);
+	struct dirent *e;
+	char file[32];
+
+	snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
+	if (sendfile(fd, rd->fd, &(off_t) { 0 }, size) == size &&
+	    !fdatasync(fd)) {
+		while ((e = readdir(dir)))
+			if (!strncmp(e->d_name, rd->name, n))
+				unlinkat(rd->cache, e->d_name, 0);
+		linkat(AT_FDCWD, file, rd->cache, rd->name, AT_SYMLINK_FOLLOW);
+	}
+	close(fd);
+	closedir(dir);
+}
+
 
 /* write files into an archive */
 static void pad(FILE *f)
@@ -88,6 +160,9 @@ void initrd_put_modules(struct initrd *rd, const char *version,
 	char dir[128];
 
 	snprintf(dir, sizeof(dir), "/lib/modules/%s", version);
+	/* look for one that was kept */
+	if (rd->keep && find_kept(rd, version))
+		return;
 	ctx = kmod_new(dir, NULL);
 	if (!ctx)
 		die(INTERNAL, "no memory for the modules in %s", dir);
@@ -128,10 +203,9 @@ bool image_version(const char *path, char version[64])
 /* begin and end an archive */
 void initrd_begin(struct initrd *rd, const char *base)
 {
-	int fd = memfd_create("initrd", MFD_CLOEXEC);
-
 	*rd = (struct initrd) { .modules = strdup("") };
-	rd->file = fd < 0 ? NULL : fdopen(fd, "w+");
+	rd->fd = memfd_create("initrd", MFD_CLOEXEC);
+	rd->file = rd->fd < 0 ? NULL : fdopen(rd->fd, "w+");
 	if (!rd->file || !rd->modules)
 		die(NO_RESOURCE, "cannot make an initrd in memory: %m");
 	if (base) {
@@ -149,12 +223,18 @@ const char *initrd_path(struct initrd *rd)
 {
 	static char path[32];
 
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", rd->fd);
+	/* be content with one that was kept */
+	if (!rd->file)
+		return path;
 	initrd_put(rd, "modules/list", S_IFREG | 0644, rd->modules,
 		   strlen(rd->modules));
 	put_entry(rd, "TRAILER!!!", 0, NULL, 0);
 	if (fflush(rd->file) || ferror(rd->file))
 		die(NO_RESOURCE, "no memory for the initrd: give the host "
 		    "more, or stop something (see free -m)");
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fileno(rd->file));
+	/* keep this one */
+	if (rd->name[0])
+		keep_archive(rd);
 	return path;
 }

@@ -6,9 +6,14 @@
 #include "launcher.h"
 
 struct initrd {
-	FILE *file;		/* in memory */
+	int fd;			/* of memory, */
+	FILE *file;		/* while it is written */
 	char *modules;		/* paths in the archive, a line each */
 	unsigned int inode;
+	/* where an archive is kept */
+	bool keep;		/* for the next guest of this kind */
+	int cache;		/* the directory, if it can be had */
+	char name[192];		/* and the archive's name in it */
 };
 
 /* functions of the archive's maker */

@@ -371,6 +371,7 @@ static void session_root(struct options *opt, struct initrd *rd,
 {
 	/* take another root */
 	if (!opt->initrd && (!opt->root || strcmp(opt->root, "none"))) {
+		rd->keep = true;
 		share_root(opt, modules, words);
 		return;
 	}
@@ -436,10 +437,7 @@ static void share_root(struct options *opt, const char **modules, char **words)
 	/* let all shares know the caller */
 	for (s = opt->shares; s; s = s->next)
 		s->keep_ids = true;
-	while (*modules)
-		modules++;
-	for (int i = 0; i < 3; i++)
-		*modules++ = needed[i];
+	memcpy(modules + 2, needed, sizeof(needed));
 }
 
 
