@@ -73,12 +73,13 @@ int main(void)
 
 	shared = map_shared_info();
 	hypercall(CALLBACK_OP, 0, (u64)&callback, 0, 0);
+	/* Before there is a port on which a tick of Xen's could wait */
+	hypercall(VCPU_OP, STOP_PERIODIC, 0, 0, 0);
 	if (hypercall(EVENT_CHANNEL_OP, BIND_VIRQ, (u64)&bind, 0, 0))
 		return CRASH;
 	timer_port = bind.port;
 	hypercall(EVENT_CHANNEL_OP, UNMASK, (u64)&timer_port, 0, 0);
 
-	hypercall(VCPU_OP, STOP_PERIODIC, 0, 0, 0);
 	say("timer: five events, 20 ms apart\n");
 	start = before = now();
 	for (i = 1; i <= 5; i++) {
