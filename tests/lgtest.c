@@ -19,6 +19,8 @@
  *		process_madvise.
  *	lgtest migrate PID FROM TO
  *		migrate_pages, from nodes to nodes (masks).
+ *	lgtest times FILE OTHER
+ *		Give a file another's time of modification, to the nanosecond.
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
@@ -32,6 +34,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -394,6 +397,13 @@ int main(int argc, char **argv)
 		return migrate(argv);
 	if (argc >= 4 && !strcmp(argv[1], "call"))
 		return call(argc, argv);
+	if (argc == 4 && !strcmp(argv[1], "times")) {
+		struct stat st;
+
+		return stat(argv[3], &st) ||
+			utimensat(AT_FDCWD, argv[2], (struct timespec[2]) {
+				st.st_atim, st.st_mtim }, 0);
+	}
 	if (argc == 6 && !strcmp(argv[1], "advise"))
 		return advise(argv);
 	if (argc >= 4 && !strcmp(argv[1], "vectors"))

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <asm/bootparam.h>
-#include <dirent.h>
-#include <libkmod.h>
 #include <sys/sendfile.h>
 
 #include "initrd.h"
@@ -12,20 +10,6 @@ asm(".pushsection .rodata\n"
 extern const char agent_begin[], agent_end[];
 
 /* keep an archive for later */
-static bool name_archive(struct initrd *rd, const char *version)
-{
-	char list[160];
-	struct stat m, l;
-
-	snprintf(list, sizeof(list), "/lib/modules/%s/modules.dep", version);
-	if (stat(list, &m) || stat("/proc/self/exe", &l))
-		return false;
-	snprintf(rd->name, sizeof(rd->name), "%s:%lx-%lx.%lx-%lx-%lx.%lx",
-		 version, m.st_ino, m.st_ctim.tv_sec, m.st_ctim.tv_nsec,
-		 l.st_ino, l.st_ctim.tv_sec, l.st_ctim.tv_nsec);
-	return true;
-}
-
 static int open_cache(void)
 {
 	char *home = geteuid() ? getenv("XDG_CACHE_HOME") : "/var/cache", *dir;
@@ -41,15 +25,20 @@ static int open_cache(void)
 	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static bool find_kept(struct initrd *rd, const char *version)
+static bool find_kept(struct initrd *rd, const char *list)
 {
-	struct stat st;
+	struct stat st, m, l;
 	int fd;
 
-	rd->cache = name_archive(rd, version) ? open_cache() : -1;
-	fd = openat(rd->cache, rd->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-		    O_CLOEXEC);
+	if (stat(list, &m) || stat("/proc/self/exe", &l))
+		return false;
+	rd->of[1].tv_sec = (m.st_ctim.tv_sec + l.st_ctim.tv_sec) / 2;
+	rd->of[1].tv_nsec = (m.st_ctim.tv_nsec + l.st_ctim.tv_nsec) / 2;
+	rd->cache = open_cache();
+	fd = openat(rd->cache, rd->version, O_RDONLY | O_NOFOLLOW |
+		    O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size ||
+	    memcmp(&st.st_mtim, &rd->of[1], sizeof(st.st_mtim)) ||
 	    st.st_uid != geteuid() || st.st_mode & 022) {
 		close(fd);
 		return false;
@@ -63,21 +52,17 @@ static bool find_kept(struct initrd *rd, const char *version)
 static void keep_archive(struct initrd *rd)
 {
 	int fd = openat(rd->cache, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-	size_t size = ftell(rd->file), n = strcspn(rd->name, ":") + 1;
-	DIR *dir = fdopendir(rd->cache);
-	struct dirent *e;
+	size_t size = ftell(rd->file);
 	char file[32];
 
 	snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
 	if (sendfile(fd, rd->fd, &(off_t) { 0 }, size) == size &&
-	    !fdatasync(fd)) {
-		while ((e = readdir(dir)))
-			if (!strncmp(e->d_name, rd->name, n))
-				unlinkat(rd->cache, e->d_name, 0);
-		linkat(AT_FDCWD, file, rd->cache, rd->name, AT_SYMLINK_FOLLOW);
+	    !futimens(fd, rd->of) && !fsync(fd)) {
+		unlinkat(rd->cache, rd->version, 0);
+		linkat(AT_FDCWD, file, rd->cache, rd->version,
+		       AT_SYMLINK_FOLLOW);
 	}
 	close(fd);
-	closedir(dir);
 }
 
 
@@ -120,13 +105,10 @@ void initrd_put_file(struct initrd *rd, const char *name, const char *path)
 }
 
 /* put a kernel's modules into it */
-static void put_module(struct initrd *rd, struct kmod_module *m)
+static void put_module(struct initrd *rd, const char *path)
 {
-	const char *path = kmod_module_get_path(m);
-	char name[256], *list;
+	char name[256], file[512], *list;
 
-	if (!path)
-		return;
 	snprintf(name, sizeof(name), "modules/%s\n", basename(path));
 	if (strstr(rd->modules, name))
 		return;
@@ -135,50 +117,49 @@ static void put_module(struct initrd *rd, struct kmod_module *m)
 	free(rd->modules);
 	rd->modules = list;
 	name[strlen(name) - 1] = 0;
-	initrd_put_file(rd, name, path);
+	snprintf(file, sizeof(file), "/lib/modules/%s/%s", rd->version, path);
+	initrd_put_file(rd, name, file);
 }
 
-static void put_with_dependencies(struct initrd *rd, struct kmod_module *m)
+static void put_line(struct initrd *rd, char *line)
 {
-	struct kmod_list *list = kmod_module_get_dependencies(m), *l;
+	char *last;
 
-	kmod_list_foreach(l, list) {
-		struct kmod_module *d = kmod_module_get_module(l);
-
-		put_module(rd, d);
-		kmod_module_unref(d);
+	while ((last = strrchr(line, ' '))) {
+		put_module(rd, last + 1);
+		*last = 0;
 	}
-	kmod_module_unref_list(list);
-	put_module(rd, m);
+	*strchr(line, ':') = 0;
+	put_module(rd, line);
 }
 
 void initrd_put_modules(struct initrd *rd, const char *version,
 			const char *const names[])
 {
-	struct kmod_list *list, *l;
-	struct kmod_ctx *ctx;
-	char dir[128];
+	char path[128], name[64], *line = NULL, *at;
+	size_t size = 0;
+	FILE *f;
 
-	snprintf(dir, sizeof(dir), "/lib/modules/%s", version);
+	rd->version = version;
+	snprintf(path, sizeof(path), "/lib/modules/%s/modules.dep", version);
 	/* look for one that was kept */
-	if (rd->keep && find_kept(rd, version))
+	if (rd->keep && find_kept(rd, path))
 		return;
-	ctx = kmod_new(dir, NULL);
-	if (!ctx)
-		die(INTERNAL, "no memory for the modules in %s", dir);
-	for (; *names; names++) {
+	f = fopen(path, "re");
+	for (; f && *names; names++) {
 		/* put one module of that name */
-		list = NULL;
-		kmod_module_new_from_lookup(ctx, *names, &list);
-		kmod_list_foreach(l, list) {
-			struct kmod_module *m = kmod_module_get_module(l);
-
-			put_with_dependencies(rd, m);
-			kmod_module_unref(m);
+		snprintf(name, sizeof(name), "/%s.ko", *names);
+		rewind(f);
+		while (getline(&line, &size, f) > 0) {
+			line[strcspn(line, "\n")] = 0;
+			at = strstr(line, name);
+			if (at && at < strchr(line, ':'))
+				put_line(rd, line);
 		}
-		kmod_module_unref_list(list);
 	}
-	kmod_unref(ctx);
+	if (f)
+		fclose(f);
+	free(line);
 }
 
 /* find a kernel's version */
@@ -203,7 +184,7 @@ bool image_version(const char *path, char version[64])
 /* begin and end an archive */
 void initrd_begin(struct initrd *rd, const char *base)
 {
-	*rd = (struct initrd) { .modules = strdup("") };
+	*rd = (struct initrd) { .modules = strdup(""), .cache = -1 };
 	rd->fd = memfd_create("initrd", MFD_CLOEXEC);
 	rd->file = rd->fd < 0 ? NULL : fdopen(rd->fd, "w+");
 	if (!rd->file || !rd->modules)
@@ -234,7 +215,7 @@ const char *initrd_path(struct initrd *rd)
 		die(NO_RESOURCE, "no memory for the initrd: give the host "
 		    "more, or stop something (see free -m)");
 	/* keep this one */
-	if (rd->name[0])
+	if (rd->cache >= 0)
 		keep_archive(rd);
 	return path;
 }

@@ -8,12 +8,13 @@
 struct initrd {
 	int fd;			/* of memory, */
 	FILE *file;		/* while it is written */
+	const char *version;	/* of the kernel */
 	char *modules;		/* paths in the archive, a line each */
 	unsigned int inode;
 	/* where an archive is kept */
 	bool keep;		/* for the next guest of this kind */
-	int cache;		/* the directory, if it can be had */
-	char name[192];		/* and the archive's name in it */
+	int cache;		/* the directory, if it can be had, or -1 */
+	struct timespec of[2];	/* tells what it was made of */
 };
 
 /* functions of the archive's maker */

@@ -333,12 +333,12 @@ int lg_follow_maps(struct lg_vcpu *v)
 
 	spin_lock_init(&v->recall_lock);
 	v->recall_from = v->vm->frames;
-	v->pages = kvcalloc(n, sizeof(*v->pages), GFP_KERNEL_ACCOUNT);
+	v->pages = __vcalloc(n, sizeof(*v->pages), GFP_KERNEL_ACCOUNT);
 	v->followed = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
 			       GFP_KERNEL_ACCOUNT);
 	v->read_only = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
 				GFP_KERNEL_ACCOUNT);
-	v->leaves = kvcalloc(n, sizeof(*v->leaves), GFP_KERNEL_ACCOUNT);
+	v->leaves = __vcalloc(n, sizeof(*v->leaves), GFP_KERNEL_ACCOUNT);
 	return v->pages && v->followed && v->read_only && v->leaves ?
 		0 : -ENOMEM;
 }

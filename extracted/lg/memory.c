@@ -5,8 +5,8 @@
 /* begin and end the list of frames */
 int lg_memory_init(struct lg_vm *vm)
 {
-	vm->pages = kvcalloc(vm->frames + 1, sizeof(*vm->pages),
-			     GFP_KERNEL_ACCOUNT);
+	vm->pages = __vcalloc(vm->frames + 1, sizeof(*vm->pages),
+				GFP_KERNEL_ACCOUNT);
 	vm->is_table = kvcalloc(BITS_TO_LONGS(vm->frames + 1), sizeof(long),
 				GFP_KERNEL_ACCOUNT);
 	if (!vm->pages || !vm->is_table)
