@@ -62,6 +62,7 @@ static long xen_version(struct lg_vcpu *v, u64 cmd, u64 arg)
 			return -EFAULT;
 		f.submap = f.submap_idx ? 0 :
 			   BIT(XENFEAT_pae_pgdir_above_4gb) |
+			   BIT(XENFEAT_auto_translated_physmap) |
 			   BIT(XENFEAT_mmu_pt_update_preserve_ad) |
 			   BIT(XENFEAT_gnttab_map_avail_bits);
 		return lg_write(v, arg, &f, sizeof(f));
