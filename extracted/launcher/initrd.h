@@ -25,5 +25,8 @@ void initrd_put_modules(struct initrd *rd, const char *version,
 			const char *const names[]);
 const char *initrd_path(struct initrd *rd);
 bool image_version(const char *path, char version[64]);
+const char *kernel_kept(const char *path, struct stat *st);
+void kernel_keep(const char *path, const struct stat *st,
+		 const struct image *img);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "launcher.h"
 /* further headers of main */
+#include "initrd.h"
 #include "session.h"
 
 /* survive signals */
@@ -61,10 +62,18 @@ static void serve(struct guest *g)
 /* boot a guest and serve it */
 static void boot(struct guest *g)
 {
+	const char *kernel = g->opt->kernel;
 	struct image img;
 
-	progress("loading", g->opt->kernel);
-	image_load(&img, g->opt->kernel);
+	progress("loading", kernel);
+	/* take the kernel from where it is kept */
+	struct stat st;
+
+	kernel = kernel_kept(kernel, &st);
+	image_load(&img, kernel);
+	/* keep the kernel unpacked */
+	if (kernel == g->opt->kernel)
+		kernel_keep(kernel, &st, &img);
 	domain_build(&g->dom, g->opt, &img);
 	image_free(&img);
 	/* provisions for a death report */

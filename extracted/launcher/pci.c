@@ -13,7 +13,6 @@ static struct function {
 	struct device *d;	/* none: the host bridge, or nothing */
 } bus[LG_NR_DEVICES];
 static int nr_functions;
-static uint32_t address;	/* of configuration: port cf8 */
 
 /* fill a configuration space */
 static void put(uint8_t *space, int at, uint32_t value, int size)
@@ -317,20 +316,12 @@ static void config(struct function *f, unsigned int at, unsigned int size,
 
 static void config_port(const struct lg_run *run, uint32_t *value)
 {
-	unsigned int n = address >> 11 & 31;
+	unsigned int n = run->config >> 11 & 31;
 
-	if (run->port == 0xcf8 && run->size == 4) {
-		if (run->write)
-			address = *value & 0x80fffffc;
-		else
-			*value = address;
-	}
-	/* Bus 0 and function 0 only; no access across four bytes. */
-	if (run->port < 0xcfc || (run->port & 3) + run->size > 4 ||
-	    (address & ~0xf8fcU) != 0x80000000 || n >= nr_functions)
-		return;
-	config(&bus[n], (address & 0xfc) + (run->port & 3), run->size,
-	       run->write, value);
+	/* No access across four bytes. */
+	if ((run->port & 3) + run->size <= 4 && n < nr_functions)
+		config(&bus[n], (run->config & 0xfc) + (run->port & 3),
+		       run->size, run->write, value);
 }
 
 /* answer a guest's access to a port */

@@ -21,6 +21,7 @@ struct call {
 };
 
 #define QUICK_CALLS	(BIT_ULL(__HYPERVISOR_mmu_update) | \
+			 BIT_ULL(__HYPERVISOR_physdev_op) | \
 			 BIT_ULL(__HYPERVISOR_stack_switch) | \
 			 BIT_ULL(__HYPERVISOR_fpu_taskswitch) | \
 			 BIT_ULL(__HYPERVISOR_update_descriptor) | \
