@@ -314,26 +314,20 @@ static void config(struct function *f, unsigned int at, unsigned int size,
 		memcpy(value, f->space + at, size);
 }
 
-static void config_port(const struct lg_run *run, uint32_t *value)
-{
-	unsigned int n = run->config >> 11 & 31;
-
-	/* No access across four bytes. */
-	if ((run->port & 3) + run->size <= 4 && n < nr_functions)
-		config(&bus[n], (run->config & 0xfc) + (run->port & 3),
-		       run->size, run->write, value);
-}
-
 /* answer a guest's access to a port */
 void device_io(struct lg_run *run)
 {
-	unsigned int n = (run->port - LG_BAR(0)) / 0x100;
+	bool space = run->port < LG_BAR(0);
+	unsigned int n = space ? run->config >> 11 & 31 :
+			 (run->port - LG_BAR(0)) / 0x100;
 	uint32_t value = run->write ? run->value : ~0U;
 
 	pthread_mutex_lock(&devices_lock);
-	if (run->port < LG_BAR(0))
-		config_port(run, &value);
-	else if (n < nr_functions && bus[n].d)
+	/* No access across four bytes. */
+	if (space && n < nr_functions && (run->port & 3) + run->size <= 4)
+		config(&bus[n], (run->config & 0xfc) + (run->port & 3),
+		       run->size, run->write, &value);
+	else if (!space && n < nr_functions && bus[n].d)
 		bar(bus[n].d, run->port & 0xff, run->size, run->write, &value);
 	pthread_mutex_unlock(&devices_lock);
 	run->value = value;
