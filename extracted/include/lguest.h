@@ -94,6 +94,7 @@ struct lg_run {
 	__u8 size;		/* in bytes: 1, 2 or 4 */
 	__u8 write;
 	__u32 value;		/* written, or to be read by the next LG_RUN */
+	__u32 config;		/* what the guest has written to port cf8 */
 };
 
 /* wake-up calls, information and counts */

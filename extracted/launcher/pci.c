@@ -13,7 +13,6 @@ static struct function {
 	struct device *d;	/* none: the host bridge, or nothing */
 } bus[LG_NR_DEVICES];
 static int nr_functions;
-static uint32_t address;	/* of configuration: port cf8 */
 
 /* fill a configuration space */
 static void put(uint8_t *space, int at, uint32_t value, int size)
@@ -315,34 +314,20 @@ static void config(struct function *f, unsigned int at, unsigned int size,
 		memcpy(value, f->space + at, size);
 }
 
-static void config_port(const struct lg_run *run, uint32_t *value)
-{
-	unsigned int n = address >> 11 & 31;
-
-	if (run->port == 0xcf8 && run->size == 4) {
-		if (run->write)
-			address = *value & 0x80fffffc;
-		else
-			*value = address;
-	}
-	/* Bus 0 and function 0 only; no access across four bytes. */
-	if (run->port < 0xcfc || (run->port & 3) + run->size > 4 ||
-	    (address & ~0xf8fcU) != 0x80000000 || n >= nr_functions)
-		return;
-	config(&bus[n], (address & 0xfc) + (run->port & 3), run->size,
-	       run->write, value);
-}
-
 /* answer a guest's access to a port */
 void device_io(struct lg_run *run)
 {
-	unsigned int n = (run->port - LG_BAR(0)) / 0x100;
+	bool space = run->port < LG_BAR(0);
+	unsigned int n = space ? run->config >> 11 & 31 :
+			 (run->port - LG_BAR(0)) / 0x100;
 	uint32_t value = run->write ? run->value : ~0U;
 
 	pthread_mutex_lock(&devices_lock);
-	if (run->port < LG_BAR(0))
-		config_port(run, &value);
-	else if (n < nr_functions && bus[n].d)
+	/* No access across four bytes. */
+	if (space && n < nr_functions && (run->port & 3) + run->size <= 4)
+		config(&bus[n], (run->config & 0xfc) + (run->port & 3),
+		       run->size, run->write, &value);
+	else if (!space && n < nr_functions && bus[n].d)
 		bar(bus[n].d, run->port & 0xff, run->size, run->write, &value);
 	pthread_mutex_unlock(&devices_lock);
 	run->value = value;

@@ -8,29 +8,28 @@
 static void ring(struct lg_vm *vm, unsigned int device, unsigned int queue)
 {
 	struct lg_port *bell;
+	unsigned long flags;
 
 	if (queue >= LG_NR_QUEUES)
 		return;
 	bell = &vm->ports[LG_BELL(device, queue)];
-	spin_lock_irq(&vm->event_lock);
+	spin_lock_irqsave(&vm->event_lock, flags);
 	if (bell->notify)
 		host_eventfd_signal(bell->notify);
-	spin_unlock_irq(&vm->event_lock);
+	spin_unlock_irqrestore(&vm->event_lock, flags);
 }
 
 static bool at_once(struct lg_vcpu *v, u16 port, bool out, u8 size)
 {
 	unsigned int device = (port - LG_BAR(0)) / 0x100, at = port & 0xff;
 
-	if (port < LG_BAR(0))
+	if (port < LG_BAR(0) || (out ? at / 0x40 != LG_BAR_NOTIFY / 0x40 :
+				 at != LG_BAR_ISR))
 		return false;
-	if (out && at >= LG_BAR_NOTIFY && at < LG_BAR_CONFIG) {
+	if (out)
 		ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
-		return true;
-	}
-	if (out || at != LG_BAR_ISR)
-		return false;
-	lg_set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
+	else
+		lg_set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
 	return true;
 }
 
@@ -41,13 +40,22 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 
 	if (port >> 13 != LG_BAR(0) >> 13 && port >> 3 != 0xcf8 >> 3)
 		return false;
-	/* be wholly in the host */
-	lg_to_host(v);
+	/* answer for the bus where nobody is */
+	if (port == 0xcf8 && size == 4 && out)
+		v->vm->config = v->d->rax & 0x80fffffc;
+	run->config = v->vm->config;
+	if (port == 0xcf8 && !out)
+		lg_set_rax(v->d, size, run->config);
+	if (port < 0xcfc ||
+	    (port < LG_BAR(0) && (run->config & ~0xf8fcU) != 0x80000000))
+		return port == 0xcf8;
 	/* see to bell and status at once */
 	if (at_once(v, port, out, size)) {
 		v->stats.ports++;
 		return true;
 	}
+	/* be wholly in the host */
+	lg_to_host(v);
 	/* end the run for the launcher */
 	run->exit = LG_EXIT_IO;
 	run->port = port;

@@ -21,6 +21,7 @@ struct call {
 };
 
 #define QUICK_CALLS	(BIT_ULL(__HYPERVISOR_mmu_update) | \
+			 BIT_ULL(__HYPERVISOR_physdev_op) | \
 			 BIT_ULL(__HYPERVISOR_stack_switch) | \
 			 BIT_ULL(__HYPERVISOR_fpu_taskswitch) | \
 			 BIT_ULL(__HYPERVISOR_update_descriptor) | \
@@ -62,6 +63,7 @@ static long xen_version(struct lg_vcpu *v, u64 cmd, u64 arg)
 			return -EFAULT;
 		f.submap = f.submap_idx ? 0 :
 			   BIT(XENFEAT_pae_pgdir_above_4gb) |
+			   BIT(XENFEAT_auto_translated_physmap) |
 			   BIT(XENFEAT_mmu_pt_update_preserve_ad) |
 			   BIT(XENFEAT_gnttab_map_avail_bits);
 		return lg_write(v, arg, &f, sizeof(f));

@@ -165,6 +165,7 @@ struct lg_vm {
 
 	atomic_t isr[LG_NR_DEVICES];	/* what each device asks for */
 	u16 pirq_port[LG_NR_DEVICES];	/* 0: not bound; event_lock */
+	u32 config;			/* what was written to port cf8 */
 	struct lg_vcpu *vcpus[LG_MAX_VCPUS];	/* number 0 is set last */
 };
 

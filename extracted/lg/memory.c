@@ -75,7 +75,9 @@ static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 		if (write && test_bit(w.gfn, v->vm->is_table))
 			lg_loosen(v, w.gfn);
 		p = lg_user(v, w.gfn) + offset_in_page(va);
-		if (write ? copy_to_user(p, buf, n) : copy_from_user(buf, p, n))
+		barrier_nospec();
+		if (write ? raw_copy_to_user(p, buf, n) :
+			    raw_copy_from_user(buf, p, n))
 			return -EFAULT;
 		va += n;
 		buf += n;

@@ -205,6 +205,7 @@ static uint32_t port(unsigned int at, unsigned int size, bool write,
 {
 	unsigned int n = (at - LG_BAR(0)) / 0x100, offset = at & 0xff;
 	struct lg_run run = { .port = at, .size = size, .write = write };
+	static uint32_t config;
 
 	value &= ~0U >> (32 - 8 * size);
 	/* what the module answers by itself */
@@ -221,6 +222,12 @@ static uint32_t port(unsigned int at, unsigned int size, bool write,
 		isr[n] = 0;
 		return value;
 	}
+	if (at == 0xcf8 && size == 4 && write)
+		config = value & 0x80fffffc;
+	if (at < 0xcfc || (at < LG_BAR(0) &&
+			   (config & ~0xf8fcU) != 0x80000000))
+		return at == 0xcf8 ? config : ~0U;
+	run.config = config;
 	run.value = value;
 	device_io(&run);
 	return run.value;
