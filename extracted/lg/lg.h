@@ -421,6 +421,7 @@ void lg_kept_page(struct lg_vcpu *v, u64 va);
 void lg_forget_kept(struct lg_vcpu *v);
 void lg_no_table(struct lg_vcpu *v, u64 gfn);
 void lg_loosen(struct lg_vcpu *v, u64 gfn);
+void lg_fill_near(struct lg_vcpu *v, u64 *leaf);
 void lg_table_changed(struct lg_vcpu *v, u64 __user *slot);
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits);
 

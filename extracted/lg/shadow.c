@@ -356,6 +356,7 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	lg_note_leaf(v, w.gfn, &shadow[pt_index(va, 0)]);
 	if (!(w.leaf & PTE_RW))
 		shadow[pt_index(va, 0)] |= LG_OWN;
+	lg_fill_near(v, &shadow[pt_index(va, 0)]);
 	return true;
 }
 
@@ -572,6 +573,18 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 			if (e[n] | to[n])
 				update(v, k, i + n, e[n]);
 	}
+}
+
+void lg_fill_near(struct lg_vcpu *v, u64 *leaf)
+{
+	struct lg_kept *k = (void *)page_private(virt_to_page(leaf));
+	int i = k ? round_down(leaf - k->table, 32) : 0, end = i + 32;
+	u64 __user *table = k ? lg_user(v, k->gfn) : NULL;
+	u64 e;
+
+	for (; table && i < end; i++)
+		if (k->table[i] == LG_ASK && !get_user(e, &table[i]))
+			update(v, k, i, e);
 }
 
 /* make a kept table */
