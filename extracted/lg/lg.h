@@ -119,7 +119,7 @@ struct lg_data {
 	u8 user;			/* the guest is in user mode */
 	struct lg_entry entries[LG_ROAD_ENTRIES];
 	u64 cr2;			/* of a fault that came to the road */
-	u8 in_step;			/* no table is loose */
+	u8 in_step;			/* 1: no table is loose; 2: leaf tables are */
 	u8 flushed;			/* on the road; C has still to */
 	/* tables and stacks of the switcher */
 	struct desc_ptr gdtr __aligned(16);
@@ -215,6 +215,7 @@ struct lg_vcpu {
 	struct list_head loose;		/* tables that the guest may write */
 	u32 idle_flushes;		/* that found nothing to change */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
+	bool loose_above;		/* some loose table is no leaf table */
 	struct lg_host_state *held;	/* the host's, while ours are not put back */
 	u32 breaths;			/* since then */
 

@@ -461,7 +461,8 @@ static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 	/* show the programs' root to the road */
 	top = kept_of(v->base[1]) ? table_of(v->base[1]) : v->kernel_root;
 	root = kept_of(v->base[0]) ? table_of(v->base[0]) : v->user_root;
-	top[257] = __sme_set(__pa(root)) | PTE_P | PTE_A | PTE_NX;
+	top[257] = __sme_set(__pa(root)) | LG_RW;
+	top[259] = __sme_set(__pa(top)) | LG_RO;
 }
 
 /* forget a kept table */
@@ -624,10 +625,11 @@ void lg_loosen(struct lg_vcpu *v, u64 gfn)
 {
 	struct lg_kept *k;
 
-	v->d->in_step = false;
 	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn && list_empty(&k->loose))
+		if (k->gfn == gfn && list_empty(&k->loose)) {
 			list_add(&k->loose, &v->loose);
+			v->loose_above |= k->level > 0;
+		}
 }
 
 bool lg_kept_flush(struct lg_vcpu *v)
@@ -647,6 +649,7 @@ bool lg_kept_flush(struct lg_vcpu *v)
 		if (lg_at_ease(v))
 		cond_resched();
 	}
+	v->loose_above = false;
 	return v->vm->nr_vcpus == 1;
 }
 

@@ -483,11 +483,35 @@ road_touch:
 		harmless rdi
 		testb	%al, 23(%rdi)
 		movl	(%rdi), %eax
+		cmpb	$1, DATA(LG_D_IN_STEP)
+		jne	flush_absent
 		andl	$~1, %eax		/* MMUEXT_INVLPG_LOCAL is one more */
 		cmpl	$MMUEXT_TLB_FLUSH_LOCAL, %eax
 		jne	not_here
+	flushed:
 		movb	$1, DATA(LG_D_FLUSHED)
 		jmp	call_done
+		/* flush what has no leaf */
+		flush_absent:
+			cmpl	$MMUEXT_INVLPG_LOCAL, %eax
+			jne	not_here
+			movq	8(%rdi), %rsi
+			movq	%rsi, %rax
+			shrq	$47, %rax
+			jnz	not_here
+			movq	%rsi, %rdx
+			shlq	$17, %rdx
+			shrq	$29, %rdx
+			movabsq	$LG_LINEAR, %rax
+			leaq	(%rax,%rdx,8), %rdx
+			testb	$1, (%rdx)
+			jnz	not_here
+			btsq	$40, %rdx		/* slot 259 */
+			testb	$1, (%rdx)
+			jnz	not_here
+			invlpg	(%rsi)
+			btrq	$63, DATA(LG_D_USER_ROOT)	/* X86_CR3_PCID_NOFLUSH */
+			jmp	flushed
 	/* know the guest's own fault */
 	exception:
 		cmpl	$X86_TRAP_PF, %eax
@@ -506,7 +530,8 @@ road_touch:
 		shlq	$17, %rdx
 		shrq	$29, %rdx
 		movabsq	$LG_LINEAR, %rax
-		movq	(%rax,%rdx,8), %rax
+		leaq	(%rax,%rdx,8), %rdi
+		movq	(%rdi), %rax
 		/* compare entry and error code */
 			movl	DATA(LG_D_ERROR), %edx
 			testq	%rax, %rax
@@ -516,9 +541,14 @@ road_touch:
 			jne	not_here
 			cmpl	$7, %edx
 			jne	not_here
+			cmpb	$1, DATA(LG_D_IN_STEP)
+			je	2f
+			movq	$LG_ASK, (%rdi)
 			jmp	2f
 		1:	testl	$~0x16, %edx		/* write, user, fetch */
 			jnz	not_here
+			cmpb	$1, DATA(LG_D_IN_STEP)
+			jne	not_here
 		2:		push_frame LG_D_ERROR, 6
 				movq	DATA(LG_D_CR2), %rax
 				movq	%rax, LG_I_CR2(%rdx)
