@@ -120,7 +120,7 @@ struct lg_data {
 	struct lg_entry entries[LG_ROAD_ENTRIES];
 	u64 cr2;			/* of a fault that came to the road */
 	u8 in_step;			/* 1: no table is loose; 2: leaf tables are */
-	u8 flushed;			/* on the road; C has still to */
+	u8 flushed;			/* on the road: 1 all, 2 the lower half */
 	/* tables and stacks of the switcher */
 	struct desc_ptr gdtr __aligned(16);
 	struct desc_ptr tgdtr __aligned(16);

@@ -59,7 +59,9 @@ void lg_road_out(struct lg_vcpu *v)
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
 	/* hear of flushes on the road */
-	if (v->d->flushed)
+	if (v->d->flushed & 1)
 		lg_forget_walks(v, 0, ~0ULL);
+	else if (v->d->flushed)
+		lg_forget_walks(v, 1, LG_SLOT_BASE - 1);
 	v->d->flushed = 0;
 }

@@ -539,6 +539,9 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 
 	if (k->level == 3 && i >= 256 && i < 272)
 		return;
+	/* A program's write is the guest's own fault: for the road. */
+	if (new && (e & (PTE_RW | PTE_U)) == PTE_U && gfn <= vm->frames)
+		new |= LG_OWN;
 	if (e & PTE_P && e & PTE_A && gfn <= vm->frames) {
 		/* make a link or a leaf */
 		if (k->level) {
@@ -579,11 +582,15 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 void lg_fill_near(struct lg_vcpu *v, u64 *leaf)
 {
 	struct lg_kept *k = (void *)page_private(virt_to_page(leaf));
-	int i = k ? round_down(leaf - k->table, 32) : 0, end = i + 32;
-	u64 __user *table = k ? lg_user(v, k->gfn) : NULL;
+	u64 __user *table;
+	int i, end;
 	u64 e;
 
-	for (; table && i < end; i++)
+	if (!k || !k->kernel)
+		return;
+	table = lg_user(v, k->gfn);
+	i = round_down(leaf - k->table, 32);
+	for (end = i + 32; i < end; i++)
 		if (k->table[i] == LG_ASK && !get_user(e, &table[i]))
 			update(v, k, i, e);
 }

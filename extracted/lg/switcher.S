@@ -483,22 +483,24 @@ road_touch:
 		harmless rdi
 		testb	%al, 23(%rdi)
 		movl	(%rdi), %eax
-		cmpb	$1, DATA(LG_D_IN_STEP)
-		jne	flush_absent
-		andl	$~1, %eax		/* MMUEXT_INVLPG_LOCAL is one more */
+		cmpl	$MMUEXT_INVLPG_LOCAL, %eax
+		je	flush_one
 		cmpl	$MMUEXT_TLB_FLUSH_LOCAL, %eax
 		jne	not_here
-	flushed:
-		movb	$1, DATA(LG_D_FLUSHED)
+	flush_all:
+		cmpb	$1, DATA(LG_D_IN_STEP)
+		jne	not_here
+		orb	$1, DATA(LG_D_FLUSHED)
 		jmp	call_done
-		/* flush what has no leaf */
-		flush_absent:
-			cmpl	$MMUEXT_INVLPG_LOCAL, %eax
-			jne	not_here
+		/* flush one address */
+		flush_one:
 			movq	8(%rdi), %rsi
 			movq	%rsi, %rax
 			shrq	$47, %rax
-			jnz	not_here
+			jnz	flush_all
+			orb	$2, DATA(LG_D_FLUSHED)
+			cmpb	$1, DATA(LG_D_IN_STEP)
+			je	call_done
 			movq	%rsi, %rdx
 			shlq	$17, %rdx
 			shrq	$29, %rdx
@@ -511,7 +513,7 @@ road_touch:
 			jnz	not_here
 			invlpg	(%rsi)
 			btrq	$63, DATA(LG_D_USER_ROOT)	/* X86_CR3_PCID_NOFLUSH */
-			jmp	flushed
+			jmp	call_done
 	/* know the guest's own fault */
 	exception:
 		cmpl	$X86_TRAP_PF, %eax
@@ -536,6 +538,8 @@ road_touch:
 			movl	DATA(LG_D_ERROR), %edx
 			testq	%rax, %rax
 			jz	1f
+			cmpq	$(LG_ASK | LG_OWN), %rax
+			je	3f
 			andl	$(LG_OWN | 3), %eax
 			cmpl	$(LG_OWN | 1), %eax
 			jne	not_here
@@ -545,6 +549,14 @@ road_touch:
 			je	2f
 			movq	$LG_ASK, (%rdi)
 			jmp	2f
+			/* make an absent leaf's fault the guest's */
+			3:	cmpl	$6, %edx
+				jne	not_here
+				movl	$7, DATA(LG_D_ERROR)
+				cmpb	$1, DATA(LG_D_IN_STEP)
+				je	2f
+				movq	$LG_ASK, (%rdi)
+				jmp	2f
 		1:	testl	$~0x16, %edx		/* write, user, fetch */
 			jnz	not_here
 			cmpb	$1, DATA(LG_D_IN_STEP)
