@@ -545,15 +545,12 @@ road_touch:
 			jne	not_here
 			cmpl	$7, %edx
 			jne	not_here
-			cmpb	$1, DATA(LG_D_IN_STEP)
-			je	2f
-			movq	$LG_ASK, (%rdi)
-			jmp	2f
+			jmp	4f
 			/* make an absent leaf's fault the guest's */
 			3:	cmpl	$6, %edx
 				jne	not_here
 				movl	$7, DATA(LG_D_ERROR)
-				cmpb	$1, DATA(LG_D_IN_STEP)
+			4:	cmpb	$1, DATA(LG_D_IN_STEP)
 				je	2f
 				movq	$LG_ASK, (%rdi)
 				jmp	2f
