@@ -272,18 +272,36 @@ static struct page *look_up(struct lg_vm *vm, u64 gfn, bool *write)
 	return page;
 }
 
+static void look_around(struct lg_vcpu *v, u64 gfn)
+{
+	u64 from = round_down(gfn, BITS_PER_LONG);
+	struct page *page[BITS_PER_LONG];
+	int i, n = get_user_pages_fast_only(
+		v->vm->base + (from << PAGE_SHIFT),
+		min_t(u64, BITS_PER_LONG, v->vm->frames + 1 - from),
+		FOLL_WRITE, page);
+
+	for (i = 0; i < n; i++) {
+		if (!v->pages[from + i] && PageAnon(page[i]) &&
+		    PageDirty(page[i]))
+			v->pages[from + i] = page[i];
+		put_page(page[i]);
+	}
+}
+
 struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 {
 	struct page *page = v->pages[gfn];
 	struct lg_vm *vm = v->vm;
-	bool may_write;
+	bool may_write, around;
 
 	while (!page || (write && test_bit(gfn, v->read_only))) {
 		/* be wholly in the host */
 		lg_to_host(v);
 		/* look for the page while nothing changes */
-		set_bit(gfn, v->followed);
-		smp_mb__after_atomic();		/* before changing is looked at */
+		around = v->followed[BIT_WORD(gfn)] != ~0UL;
+		WRITE_ONCE(v->followed[BIT_WORD(gfn)], ~0UL);
+		smp_mb();		/* before changing is looked at */
 		if (fatal_signal_pending(current) ||
 		    wait_event_killable(vm->changed, !atomic_read(&vm->changing)))
 			return NULL;
@@ -291,6 +309,8 @@ struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 		page = look_up(vm, gfn, &may_write);
 		if (!page)
 			return NULL;
+		if (around)
+			look_around(v, gfn);
 		if (READ_ONCE(v->recall)) {
 			lg_forget(v);
 			page = NULL;

@@ -120,8 +120,8 @@ struct lg_data {
 	u8 user;			/* the guest is in user mode */
 	struct lg_entry entries[LG_ROAD_ENTRIES];
 	u64 cr2;			/* of a fault that came to the road */
-	u8 in_step;			/* no table is loose */
-	u8 flushed;			/* on the road; C has still to */
+	u8 in_step;			/* 1: no table is loose; 2: leaf tables are */
+	u8 flushed;			/* on the road: 1 all, 2 the lower half */
 	/* tables and stacks of the switcher */
 	struct desc_ptr gdtr __aligned(16);
 	struct desc_ptr tgdtr __aligned(16);
@@ -217,6 +217,7 @@ struct lg_vcpu {
 	struct list_head loose;		/* tables that the guest may write */
 	u32 idle_flushes;		/* that found nothing to change */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
+	bool loose_above;		/* some loose table is no leaf table */
 	struct lg_host_state *held;	/* the host's, while ours are not put back */
 	u32 breaths;			/* since then */
 
@@ -365,6 +366,7 @@ long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* memory.c: walks that are remembered */
 int lg_walk_seen(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
+int lg_read_words(struct lg_vcpu *v, u64 va, u64 *to, size_t len);
 void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to);
 
 /* wide.c */
@@ -423,6 +425,7 @@ void lg_kept_page(struct lg_vcpu *v, u64 va);
 void lg_forget_kept(struct lg_vcpu *v);
 void lg_no_table(struct lg_vcpu *v, u64 gfn);
 void lg_loosen(struct lg_vcpu *v, u64 gfn);
+void lg_fill_near(struct lg_vcpu *v, u64 *leaf);
 void lg_table_changed(struct lg_vcpu *v, u64 __user *slot);
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits);
 

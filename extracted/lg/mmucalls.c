@@ -117,7 +117,10 @@ static __always_inline long batch(struct lg_vcpu *v, u64 list, u64 count,
 	if (count > MAX_BATCH)
 		return -E2BIG;
 	for (i = 0; i < count; i++) {
-		err = lg_read(v, list + i * size, &r, size);
+		err =
+			/* it is read by words, or */
+			!lg_read_words(v, list + i * size, (u64 *)&r, size) ? 0 :
+			lg_read(v, list + i * size, &r, size);
 		if (!err)
 			err = one(v, &r);
 		if (err)

@@ -50,7 +50,8 @@ void lg_road_in(struct lg_vcpu *v)
 	d->kernel_root = v->kernel_pa | (v->user ? 0 : d->keep);
 	d->user_root = v->user_pa | (v->user ? d->keep : 0);
 	/* tell the road of the shadow */
-	d->in_step = v->vm->nr_vcpus == 1 && list_empty(&v->loose);
+	d->in_step = v->vm->nr_vcpus > 1 ? 0 : list_empty(&v->loose) ? 1 :
+		     v->loose_above ? 0 : 2;
 }
 
 void lg_road_out(struct lg_vcpu *v)
@@ -58,7 +59,9 @@ void lg_road_out(struct lg_vcpu *v)
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
 	/* hear of flushes on the road */
-	if (v->d->flushed)
+	if (v->d->flushed & 1)
 		lg_forget_walks(v, 0, ~0ULL);
+	else if (v->d->flushed)
+		lg_forget_walks(v, 1, LG_SLOT_BASE - 1);
 	v->d->flushed = 0;
 }

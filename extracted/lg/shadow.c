@@ -356,6 +356,7 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	lg_note_leaf(v, w.gfn, &shadow[pt_index(va, 0)]);
 	if (!(w.leaf & PTE_RW))
 		shadow[pt_index(va, 0)] |= LG_OWN;
+	lg_fill_near(v, &shadow[pt_index(va, 0)]);
 	return true;
 }
 
@@ -460,7 +461,8 @@ static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 	/* show the programs' root to the road */
 	top = kept_of(v->base[1]) ? table_of(v->base[1]) : v->kernel_root;
 	root = kept_of(v->base[0]) ? table_of(v->base[0]) : v->user_root;
-	top[257] = __sme_set(__pa(root)) | PTE_P | PTE_A | PTE_NX;
+	top[257] = __sme_set(__pa(root)) | LG_RW;
+	top[259] = __sme_set(__pa(top)) | LG_RO;
 }
 
 /* forget a kept table */
@@ -537,6 +539,9 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 
 	if (k->level == 3 && i >= 256 && i < 272)
 		return;
+	/* A program's write is the guest's own fault: for the road. */
+	if (new && (e & (PTE_RW | PTE_U)) == PTE_U && gfn <= vm->frames)
+		new |= LG_OWN;
 	if (e & PTE_P && e & PTE_A && gfn <= vm->frames) {
 		/* make a link or a leaf */
 		if (k->level) {
@@ -572,6 +577,22 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 			if (e[n] | to[n])
 				update(v, k, i + n, e[n]);
 	}
+}
+
+void lg_fill_near(struct lg_vcpu *v, u64 *leaf)
+{
+	struct lg_kept *k = (void *)page_private(virt_to_page(leaf));
+	u64 __user *table;
+	int i, end;
+	u64 e;
+
+	if (!k || !k->kernel)
+		return;
+	table = lg_user(v, k->gfn);
+	i = round_down(leaf - k->table, 32);
+	for (end = i + 32; i < end; i++)
+		if (k->table[i] == LG_ASK && !get_user(e, &table[i]))
+			update(v, k, i, e);
 }
 
 /* make a kept table */
@@ -611,10 +632,11 @@ void lg_loosen(struct lg_vcpu *v, u64 gfn)
 {
 	struct lg_kept *k;
 
-	v->d->in_step = false;
 	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn && list_empty(&k->loose))
+		if (k->gfn == gfn && list_empty(&k->loose)) {
 			list_add(&k->loose, &v->loose);
+			v->loose_above |= k->level > 0;
+		}
 }
 
 bool lg_kept_flush(struct lg_vcpu *v)
@@ -634,6 +656,7 @@ bool lg_kept_flush(struct lg_vcpu *v)
 		if (lg_at_ease(v))
 		cond_resched();
 	}
+	v->loose_above = false;
 	return v->vm->nr_vcpus == 1;
 }
 

@@ -483,11 +483,37 @@ road_touch:
 		harmless rdi
 		testb	%al, 23(%rdi)
 		movl	(%rdi), %eax
-		andl	$~1, %eax		/* MMUEXT_INVLPG_LOCAL is one more */
+		cmpl	$MMUEXT_INVLPG_LOCAL, %eax
+		je	flush_one
 		cmpl	$MMUEXT_TLB_FLUSH_LOCAL, %eax
 		jne	not_here
-		movb	$1, DATA(LG_D_FLUSHED)
+	flush_all:
+		cmpb	$1, DATA(LG_D_IN_STEP)
+		jne	not_here
+		orb	$1, DATA(LG_D_FLUSHED)
 		jmp	call_done
+		/* flush one address */
+		flush_one:
+			movq	8(%rdi), %rsi
+			movq	%rsi, %rax
+			shrq	$47, %rax
+			jnz	flush_all
+			orb	$2, DATA(LG_D_FLUSHED)
+			cmpb	$1, DATA(LG_D_IN_STEP)
+			je	call_done
+			movq	%rsi, %rdx
+			shlq	$17, %rdx
+			shrq	$29, %rdx
+			movabsq	$LG_LINEAR, %rax
+			leaq	(%rax,%rdx,8), %rdx
+			testb	$1, (%rdx)
+			jnz	not_here
+			btsq	$40, %rdx		/* slot 259 */
+			testb	$1, (%rdx)
+			jnz	not_here
+			invlpg	(%rsi)
+			btrq	$63, DATA(LG_D_USER_ROOT)	/* X86_CR3_PCID_NOFLUSH */
+			jmp	call_done
 	/* know the guest's own fault */
 	exception:
 		cmpl	$X86_TRAP_PF, %eax
@@ -506,19 +532,32 @@ road_touch:
 		shlq	$17, %rdx
 		shrq	$29, %rdx
 		movabsq	$LG_LINEAR, %rax
-		movq	(%rax,%rdx,8), %rax
+		leaq	(%rax,%rdx,8), %rdi
+		movq	(%rdi), %rax
 		/* compare entry and error code */
 			movl	DATA(LG_D_ERROR), %edx
 			testq	%rax, %rax
 			jz	1f
+			cmpq	$(LG_ASK | LG_OWN), %rax
+			je	3f
 			andl	$(LG_OWN | 3), %eax
 			cmpl	$(LG_OWN | 1), %eax
 			jne	not_here
 			cmpl	$7, %edx
 			jne	not_here
-			jmp	2f
+			jmp	4f
+			/* make an absent leaf's fault the guest's */
+			3:	cmpl	$6, %edx
+				jne	not_here
+				movl	$7, DATA(LG_D_ERROR)
+			4:	cmpb	$1, DATA(LG_D_IN_STEP)
+				je	2f
+				movq	$LG_ASK, (%rdi)
+				jmp	2f
 		1:	testl	$~0x16, %edx		/* write, user, fetch */
 			jnz	not_here
+			cmpb	$1, DATA(LG_D_IN_STEP)
+			jne	not_here
 		2:		push_frame LG_D_ERROR, 6
 				movq	DATA(LG_D_CR2), %rax
 				movq	%rax, LG_I_CR2(%rdx)
