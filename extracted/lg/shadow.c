@@ -124,8 +124,7 @@ static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va, struct lg_walk *w)
 	int level;
 
 	/* go by the tables that are kept */
-	if (v->vm->nr_vcpus == 1)
-		return w ? lg_kept_leaf(v, table == v->kernel_root, va, w) : NULL;
+	return w ? lg_kept_leaf(v, table == v->kernel_root, va, w) : NULL;
 	for (level = 3; level; level--) {
 		u64 *e = &table[pt_index(va, level)];
 
@@ -304,6 +303,8 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	if (lg_ours(va) && !(access & X86_PF_WRITE) &&
 	    !(*error & X86_PF_PROT) && fill_m2p(v, va))
 		return true;
+	/* hear before the walk */
+	lg_hear(v);
 	r = lg_walk(v, va, access, &w);
 	/* recognise a write to a read-only table */
 	/* A TLB may hold what it likes until a flush; the guest flushes. */
@@ -387,6 +388,7 @@ int lg_shadow_init(struct lg_vcpu *v)
 	v->kernel_pa = root_pa(vm, v->kernel_root, 0x7f0);
 	v->user_pa = root_pa(vm, v->user_root, 0x7f1);
 	INIT_LIST_HEAD(&v->loose);
+	v->max_shadows = 256 + vm->frames / 64 / vm->nr_vcpus;
 	return v->kernel_pa && v->user_pa ? 0 : -ENOMEM;
 }
 
@@ -415,6 +417,15 @@ static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
 		if (k->gfn == gfn && k->level == level && k->kernel == kernel)
 			return k;
 	return NULL;
+}
+
+/* What nothing leads to yet must be in step before something does. */
+static struct lg_kept *find_true(struct lg_vcpu *v, u64 gfn, int level,
+				 bool kernel)
+{
+	struct lg_kept *k = find_kept(v, gfn, level, kernel);
+
+	return k && list_empty(&k->loose) && !READ_ONCE(v->nr_told) ? k : NULL;
 }
 
 /* follow and change links */
@@ -452,6 +463,51 @@ static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 	set_link(v, &v->base[kernel], k ? link_to(k, 0) : 0);
 }
 
+/* tell other vCPUs */
+/* in the low bits of an address; 0: the entry there has changed */
+#define TOLD_LOOSE	1UL	/* another may write to the table */
+#define TOLD_END	2UL	/* it is no table any more */
+#define TOLD_STRIP	4UL	/* it is one: write to it no more */
+
+static void push(struct lg_vcpu *t, u64 what)
+{
+	spin_lock(&t->recall_lock);
+	if (t->nr_told <= LG_TOLD)
+		t->told[t->telling][t->nr_told++] = what;
+	spin_unlock(&t->recall_lock);
+}
+
+/* Tell all others that have a shadow of the frame. */
+static void tell(struct lg_vcpu *v, u64 what)
+{
+	struct lg_vcpu *t;
+	u32 i;
+
+	for_each_vcpu(i, t, v->vm)
+		if (t != v && test_bit(what >> PAGE_SHIFT, t->shadowed))
+			push(t, what);
+}
+
+/* Nobody writes to the frame, or he who does is asked to end it. */
+static bool tighten(struct lg_vcpu *v, u64 gfn)
+{
+	bool alone = true;
+	struct lg_vcpu *w;
+	u32 i;
+
+	set_bit(gfn, v->vm->is_table);
+	smp_mb__after_atomic();		/* before writes is looked at */
+	lg_strip(v, gfn, PTE_RW | PTE_D);
+	for_each_vcpu(i, w, v->vm) {
+		if (w == v || !test_bit_acquire(gfn, w->writes))
+			continue;
+		alone = false;
+		push(w, gfn << PAGE_SHIFT | TOLD_STRIP);
+		wake_up(&w->wait);
+	}
+	return alone;
+}
+
 /* forget a kept table */
 static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 {
@@ -486,7 +542,7 @@ void lg_forget_kept(struct lg_vcpu *v)
 }
 
 /* The frame is no table of the guest's any more. */
-void lg_no_table(struct lg_vcpu *v, u64 gfn)
+static void forget_frame(struct lg_vcpu *v, u64 gfn)
 {
 	struct hlist_node *next;
 	struct lg_kept *k;
@@ -494,7 +550,15 @@ void lg_no_table(struct lg_vcpu *v, u64 gfn)
 	hash_for_each_possible_safe(v->kept, k, next, hash, gfn)
 		if (k->gfn == gfn)
 			forget_kept(v, k);
+	clear_bit(gfn, v->shadowed);
+}
+
+void lg_no_table(struct lg_vcpu *v, u64 gfn)
+{
 	clear_bit(gfn, v->vm->is_table);
+	smp_mb__after_atomic();		/* before shadowed is looked at */
+	forget_frame(v, gfn);
+	tell(v, gfn << PAGE_SHIFT | TOLD_END);
 }
 
 /* bring an entry into step */
@@ -512,7 +576,7 @@ static struct lg_kept *below(struct lg_vcpu *v, struct lg_kept *k, int i,
 	if (old && old->gfn == gfn && !hlist_unhashed(&old->hash) &&
 	    old->kernel >= for_kernel(k, i, force))
 		return old;
-	return find_kept(v, gfn, k->level - 1, for_kernel(k, i, force));
+	return find_true(v, gfn, k->level - 1, for_kernel(k, i, force));
 }
 
 static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
@@ -580,40 +644,51 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 	set_page_private(virt_to_page(k->table), (unsigned long)k);
 	if (level == 3)
 		k->table[256] = __sme_set(__pa(ours)) | TABLE_FLAGS;
-	set_bit(gfn, v->vm->is_table);
-	lg_strip(v, gfn, PTE_RW | PTE_D);
+	set_bit(gfn, v->shadowed);
 	hash_add(v->kept, &k->hash, gfn);
+	if (!tighten(v, gfn))
+		list_add(&k->loose, &v->loose);
 	if (!level || (level == 3 && kernel))
 		update_all(v, k);
 	return k;
 }
 
 /* loosen and tighten */
+static void loosen(struct lg_vcpu *v, struct lg_kept *k)
+{
+	if (list_empty(&k->loose))
+		list_add(&k->loose, &v->loose);
+}
+
 void lg_loosen(struct lg_vcpu *v, u64 gfn)
 {
 	struct lg_kept *k;
 
+	set_bit(gfn, v->writes);
+	smp_mb__after_atomic();		/* before shadowed is looked at */
+	tell(v, gfn << PAGE_SHIFT | TOLD_LOOSE);
 	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn && list_empty(&k->loose))
-			list_add(&k->loose, &v->loose);
+		if (k->gfn == gfn)
+			loosen(v, k);
 }
 
 bool lg_kept_flush(struct lg_vcpu *v)
 {
 	struct lg_kept *k, *next;
 
+	lg_hear(v);
 	lg_forget_walks(v, 0, ~0ULL);
 	list_for_each_entry_safe(k, next, &v->loose, loose) {
 		if (!k->refs) {
 			forget_kept(v, k);
 			continue;
 		}
-		list_del_init(&k->loose);
-		lg_strip(v, k->gfn, PTE_RW | PTE_D);
+		if (tighten(v, k->gfn))
+			list_del_init(&k->loose);
 		update_all(v, k);
 		cond_resched();
 	}
-	return v->vm->nr_vcpus == 1;
+	return true;
 }
 
 void lg_kept_page(struct lg_vcpu *v, u64 va)
@@ -622,6 +697,7 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 	u64 e;
 	int i, kernel;
 
+	lg_hear(v);
 	for (kernel = 0; kernel < 2 && !list_empty(&v->loose); kernel++) {
 		k = kept_of(v->base[kernel]);
 		for (; k; k = kept_of(k->table[i])) {
@@ -634,6 +710,58 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 	}
 }
 
+/* hear what was told */
+static void hear(struct lg_vcpu *v, u64 what)
+{
+	u64 gfn = what >> PAGE_SHIFT, e;
+	struct lg_kept *k;
+	bool any = false;
+
+	if (what & TOLD_STRIP) {
+		lg_strip(v, gfn, PTE_RW | PTE_D);
+		return;
+	}
+	if (what & TOLD_END) {
+		forget_frame(v, gfn);
+		return;
+	}
+	if (what & TOLD_LOOSE || get_user(e, (u64 __user *)(v->vm->base + what)))
+		e = 0;
+	hash_for_each_possible(v->kept, k, hash, gfn) {
+		if (k->gfn != gfn)
+			continue;
+		any = true;
+		if (what & TOLD_LOOSE)
+			loosen(v, k);
+		else
+			update(v, k, offset_in_page(what) / 8, e);
+	}
+	if (!any)
+		clear_bit(gfn, v->shadowed);
+}
+
+void lg_hear(struct lg_vcpu *v)
+{
+	struct lg_kept *k;
+	u64 *told;
+	int i, n;
+
+	if (!READ_ONCE(v->nr_told))
+		return;
+	spin_lock(&v->recall_lock);
+	n = v->nr_told;
+	told = v->told[v->telling];
+	v->telling ^= 1;
+	v->nr_told = 0;
+	spin_unlock(&v->recall_lock);
+	if (n > LG_TOLD)
+		hash_for_each(v->kept, i, k, hash)
+			loosen(v, k);
+	else
+		for (i = 0; i < n; i++)
+			hear(v, told[i]);
+}
+
 /* take the base that the guest names */
 static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
 {
@@ -642,7 +770,7 @@ static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
 
 	if (k && k->gfn == gfn)
 		return k;
-	k = find_kept(v, gfn, 3, kernel);
+	k = find_true(v, gfn, 3, kernel);
 	if (!k && gfn <= v->vm->frames)
 		k = make_kept(v, gfn, 3, kernel);
 	set_base(v, kernel, k);
@@ -658,16 +786,23 @@ bool lg_kept_base(struct lg_vcpu *v)
 u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		  const struct lg_walk *w)
 {
-	bool force = kernel && !(w->perm & PTE_U);
+	bool force = kernel && !(w->perm & PTE_U), old = v->base[kernel];
 	struct lg_kept *k = take_base(v, kernel), *next;
 	int i, level;
 
+	if (k && !old)
+		push(v, k->gfn << PAGE_SHIFT | pt_index(va, 3) * 8);
 	for (level = 3; k && level; level--) {
 		u64 e = w->entry[level], gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
 
 		i = pt_index(va, level);
-		next = below(v, k, i, e, force) ?:
-		       make_kept(v, gfn, level - 1, for_kernel(k, i, force));
+		next = below(v, k, i, e, force);
+		if (!next) {
+			next = make_kept(v, gfn, level - 1,
+					 for_kernel(k, i, force));
+			/* The walk was before: look again at what it read. */
+			push(v, gfn << PAGE_SHIFT | pt_index(va, level - 1) * 8);
+		}
 		if (next)
 			set_link(v, &k->table[i], link_to(next, e));
 		k = next;
@@ -681,8 +816,10 @@ void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
 	u64 at = (u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT, e, to;
 	struct lg_kept *k;
 
+	smp_mb();	/* the write, before who has a shadow is looked at */
 	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
 		return;
+	tell(v, at);
 	to = (e & PTE_FRAME) >> PAGE_SHIFT;
 	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&
 	    test_bit(to, v->vm->is_table) && find_kept(v, gfn, 0, true))
