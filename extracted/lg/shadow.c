@@ -413,19 +413,12 @@ static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
 {
 	struct lg_kept *k;
 
+	/* What nothing leads to yet must be in step before something does. */
 	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn && k->level == level && k->kernel == kernel)
+		if (k->gfn == gfn && k->level == level && k->kernel == kernel &&
+		    list_empty(&k->loose) && !READ_ONCE(v->nr_told))
 			return k;
 	return NULL;
-}
-
-/* What nothing leads to yet must be in step before something does. */
-static struct lg_kept *find_true(struct lg_vcpu *v, u64 gfn, int level,
-				 bool kernel)
-{
-	struct lg_kept *k = find_kept(v, gfn, level, kernel);
-
-	return k && list_empty(&k->loose) && !READ_ONCE(v->nr_told) ? k : NULL;
 }
 
 /* follow and change links */
@@ -576,7 +569,7 @@ static struct lg_kept *below(struct lg_vcpu *v, struct lg_kept *k, int i,
 	if (old && old->gfn == gfn && !hlist_unhashed(&old->hash) &&
 	    old->kernel >= for_kernel(k, i, force))
 		return old;
-	return find_true(v, gfn, k->level - 1, for_kernel(k, i, force));
+	return find_kept(v, gfn, k->level - 1, for_kernel(k, i, force));
 }
 
 static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
@@ -654,22 +647,21 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 }
 
 /* loosen and tighten */
-static void loosen(struct lg_vcpu *v, struct lg_kept *k)
+static void loosen(struct lg_vcpu *v, u64 gfn)
 {
-	if (list_empty(&k->loose))
-		list_add(&k->loose, &v->loose);
+	struct lg_kept *k;
+
+	hash_for_each_possible(v->kept, k, hash, gfn)
+		if (k->gfn == gfn && list_empty(&k->loose))
+			list_add(&k->loose, &v->loose);
 }
 
 void lg_loosen(struct lg_vcpu *v, u64 gfn)
 {
-	struct lg_kept *k;
-
 	set_bit(gfn, v->writes);
 	smp_mb__after_atomic();		/* before shadowed is looked at */
 	tell(v, gfn << PAGE_SHIFT | TOLD_LOOSE);
-	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn)
-			loosen(v, k);
+	loosen(v, gfn);
 }
 
 bool lg_kept_flush(struct lg_vcpu *v)
@@ -710,58 +702,6 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 	}
 }
 
-/* hear what was told */
-static void hear(struct lg_vcpu *v, u64 what)
-{
-	u64 gfn = what >> PAGE_SHIFT, e;
-	struct lg_kept *k;
-	bool any = false;
-
-	if (what & TOLD_STRIP) {
-		lg_strip(v, gfn, PTE_RW | PTE_D);
-		return;
-	}
-	if (what & TOLD_END) {
-		forget_frame(v, gfn);
-		return;
-	}
-	if (what & TOLD_LOOSE || get_user(e, (u64 __user *)(v->vm->base + what)))
-		e = 0;
-	hash_for_each_possible(v->kept, k, hash, gfn) {
-		if (k->gfn != gfn)
-			continue;
-		any = true;
-		if (what & TOLD_LOOSE)
-			loosen(v, k);
-		else
-			update(v, k, offset_in_page(what) / 8, e);
-	}
-	if (!any)
-		clear_bit(gfn, v->shadowed);
-}
-
-void lg_hear(struct lg_vcpu *v)
-{
-	struct lg_kept *k;
-	u64 *told;
-	int i, n;
-
-	if (!READ_ONCE(v->nr_told))
-		return;
-	spin_lock(&v->recall_lock);
-	n = v->nr_told;
-	told = v->told[v->telling];
-	v->telling ^= 1;
-	v->nr_told = 0;
-	spin_unlock(&v->recall_lock);
-	if (n > LG_TOLD)
-		hash_for_each(v->kept, i, k, hash)
-			loosen(v, k);
-	else
-		for (i = 0; i < n; i++)
-			hear(v, told[i]);
-}
-
 /* take the base that the guest names */
 static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
 {
@@ -770,7 +710,7 @@ static struct lg_kept *take_base(struct lg_vcpu *v, bool kernel)
 
 	if (k && k->gfn == gfn)
 		return k;
-	k = find_true(v, gfn, 3, kernel);
+	k = find_kept(v, gfn, 3, kernel);
 	if (!k && gfn <= v->vm->frames)
 		k = make_kept(v, gfn, 3, kernel);
 	set_base(v, kernel, k);
@@ -811,20 +751,68 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 }
 
 /* hear of a changed entry */
-void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
+static void changed(struct lg_vcpu *v, u64 at)
 {
-	u64 at = (u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT, e, to;
+	u64 __user *slot = (u64 __user *)(v->vm->base + at);
+	u64 gfn = at >> PAGE_SHIFT, e, to;
 	struct lg_kept *k;
 
-	smp_mb();	/* the write, before who has a shadow is looked at */
 	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
 		return;
-	tell(v, at);
 	to = (e & PTE_FRAME) >> PAGE_SHIFT;
-	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&
-	    test_bit(to, v->vm->is_table) && find_kept(v, gfn, 0, true))
-		lg_no_table(v, to);
-	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn)
-			update(v, k, offset_in_page(at) / 8, e);
+	hash_for_each_possible(v->kept, k, hash, gfn) {
+		if (k->gfn != gfn)
+			continue;
+		if (k->kernel && !k->level && e & PTE_P && e & PTE_RW &&
+		    to != gfn && to <= v->vm->frames &&
+		    test_bit(to, v->vm->is_table))
+			lg_no_table(v, to);
+		update(v, k, offset_in_page(at) / 8, e);
+	}
+}
+
+void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
+{
+	u64 at = (u64)slot - v->vm->base;
+
+	smp_mb();	/* the write, before who has a shadow is looked at */
+	tell(v, at);
+	changed(v, at);
+}
+
+/* hear what was told */
+static void hear(struct lg_vcpu *v, u64 what)
+{
+	u64 gfn = what >> PAGE_SHIFT;
+
+	if (what & TOLD_STRIP)
+		lg_strip(v, gfn, PTE_RW | PTE_D);
+	else if (what & TOLD_END)
+		forget_frame(v, gfn);
+	else if (what & TOLD_LOOSE)
+		loosen(v, gfn);
+	else
+		changed(v, what);
+}
+
+void lg_hear(struct lg_vcpu *v)
+{
+	struct lg_kept *k;
+	u64 *told;
+	int i, n;
+
+	if (!READ_ONCE(v->nr_told))
+		return;
+	spin_lock(&v->recall_lock);
+	n = v->nr_told;
+	told = v->told[v->telling];
+	v->telling ^= 1;
+	v->nr_told = 0;
+	spin_unlock(&v->recall_lock);
+	if (n > LG_TOLD)
+		hash_for_each(v->kept, i, k, hash)
+			loosen(v, k->gfn);
+	else
+		for (i = 0; i < n; i++)
+			hear(v, told[i]);
 }
