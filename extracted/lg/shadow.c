@@ -741,7 +741,8 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 			next = make_kept(v, gfn, level - 1,
 					 for_kernel(k, i, force));
 			/* The walk was before: look again at what it read. */
-			push(v, gfn << PAGE_SHIFT | pt_index(va, level - 1) * 8);
+			push(v, gfn << PAGE_SHIFT |
+				pt_index(va, level - 1) * 8);
 		}
 		if (next)
 			set_link(v, &k->table[i], link_to(next, e));
