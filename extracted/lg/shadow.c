@@ -728,26 +728,29 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 {
 	bool force = kernel && !(w->perm & PTE_U), old = v->base[kernel];
 	struct lg_kept *k = take_base(v, kernel), *next;
-	int i, level;
+	int i, level, made = k && !old ? BIT(3) : 0;
+	u64 at[4];
 
-	if (k && !old)
-		push(v, k->gfn << PAGE_SHIFT | pt_index(va, 3) * 8);
 	for (level = 3; k && level; level--) {
 		u64 e = w->entry[level], gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
 
 		i = pt_index(va, level);
+		at[level] = k->gfn << PAGE_SHIFT | i * 8;
 		next = below(v, k, i, e, force);
 		if (!next) {
 			next = make_kept(v, gfn, level - 1,
 					 for_kernel(k, i, force));
-			/* The walk was before: look again at what it read. */
-			push(v, gfn << PAGE_SHIFT |
-				pt_index(va, level - 1) * 8);
+			made |= BIT(level - 1);
 		}
 		if (next)
 			set_link(v, &k->table[i], link_to(next, e));
 		k = next;
 	}
+	/* The walk was before: look again at what it read. */
+	at[0] = k ? k->gfn << PAGE_SHIFT | pt_index(va, 0) * 8 : 0;
+	for (level = 0; k && level < 4; level++)
+		if (made & BIT(level))
+			push(v, at[level]);
 	return k ? k->table : NULL;
 }
 
