@@ -726,9 +726,9 @@ bool lg_kept_base(struct lg_vcpu *v)
 u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		  const struct lg_walk *w)
 {
-	bool force = kernel && !(w->perm & PTE_U), old = v->base[kernel];
+	bool force = kernel && !(w->perm & PTE_U), made = !v->base[kernel];
 	struct lg_kept *k = take_base(v, kernel), *next;
-	int i, level, made = k && !old ? BIT(3) : 0;
+	int i, level;
 	u64 at[4];
 
 	for (level = 3; k && level; level--) {
@@ -740,7 +740,7 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		if (!next) {
 			next = make_kept(v, gfn, level - 1,
 					 for_kernel(k, i, force));
-			made |= BIT(level - 1);
+			made = true;
 		}
 		if (next)
 			set_link(v, &k->table[i], link_to(next, e));
@@ -748,9 +748,8 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 	}
 	/* The walk was before: look again at what it read. */
 	at[0] = k ? k->gfn << PAGE_SHIFT | pt_index(va, 0) * 8 : 0;
-	for (level = 0; k && level < 4; level++)
-		if (made & BIT(level))
-			push(v, at[level]);
+	for (level = 0; k && made && level < 4; level++)
+		push(v, at[level]);
 	return k ? k->table : NULL;
 }
 
