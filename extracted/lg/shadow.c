@@ -726,9 +726,9 @@ bool lg_kept_base(struct lg_vcpu *v)
 u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		  const struct lg_walk *w)
 {
-	bool force = kernel && !(w->perm & PTE_U), made = !v->base[kernel];
+	int i, level, made = v->base[kernel] ? 0 : BIT(3);
+	bool force = kernel && !(w->perm & PTE_U);
 	struct lg_kept *k = take_base(v, kernel), *next;
-	int i, level;
 	u64 at[4];
 
 	for (level = 3; k && level; level--) {
@@ -740,7 +740,7 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		if (!next) {
 			next = make_kept(v, gfn, level - 1,
 					 for_kernel(k, i, force));
-			made = true;
+			made |= BIT(level - 1);
 		}
 		if (next)
 			set_link(v, &k->table[i], link_to(next, e));
@@ -748,42 +748,25 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 	}
 	/* The walk was before: look again at what it read. */
 	at[0] = k ? k->gfn << PAGE_SHIFT | pt_index(va, 0) * 8 : 0;
-	for (level = 0; k && made && level < 4; level++)
-		push(v, at[level]);
+	for (level = 0; k && level < 4; level++)
+		if (made & BIT(level))
+			push(v, at[level]);
 	return k ? k->table : NULL;
 }
 
-/* hear of a changed entry */
+/* hear what was told */
 static void changed(struct lg_vcpu *v, u64 at)
 {
-	u64 __user *slot = (u64 __user *)(v->vm->base + at);
-	u64 gfn = at >> PAGE_SHIFT, e, to;
+	u64 gfn = at >> PAGE_SHIFT, e;
 	struct lg_kept *k;
 
-	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
+	if (get_user(e, (u64 __user *)(v->vm->base + at)))
 		return;
-	to = (e & PTE_FRAME) >> PAGE_SHIFT;
-	hash_for_each_possible(v->kept, k, hash, gfn) {
-		if (k->gfn != gfn)
-			continue;
-		if (k->kernel && !k->level && e & PTE_P && e & PTE_RW &&
-		    to != gfn && to <= v->vm->frames &&
-		    test_bit(to, v->vm->is_table))
-			lg_no_table(v, to);
-		update(v, k, offset_in_page(at) / 8, e);
-	}
+	hash_for_each_possible(v->kept, k, hash, gfn)
+		if (k->gfn == gfn)
+			update(v, k, offset_in_page(at) / 8, e);
 }
 
-void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
-{
-	u64 at = (u64)slot - v->vm->base;
-
-	smp_mb();	/* the write, before who has a shadow is looked at */
-	tell(v, at);
-	changed(v, at);
-}
-
-/* hear what was told */
 static void hear(struct lg_vcpu *v, u64 what)
 {
 	u64 gfn = what >> PAGE_SHIFT;
@@ -818,4 +801,21 @@ void lg_hear(struct lg_vcpu *v)
 	else
 		for (i = 0; i < n; i++)
 			hear(v, told[i]);
+}
+
+/* hear of a changed entry */
+void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
+{
+	u64 at = (u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT, e, to;
+
+	smp_mb();	/* the write, before who has a shadow is looked at */
+	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
+		return;
+	tell(v, at);
+	lg_hear(v);
+	to = (e & PTE_FRAME) >> PAGE_SHIFT;
+	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&
+	    test_bit(to, v->vm->is_table) && find_kept(v, gfn, 0, true))
+		lg_no_table(v, to);
+	changed(v, at);
 }
