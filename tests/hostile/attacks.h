@@ -1030,16 +1030,18 @@ void crowd_life(u64 me)
 	crowd[me].checking = 0;
 	for (;;) {
 		round = crowd_round;
-		if (!(round % 2))
-			crowd_change(me);
-		else if (crowd[me].round % 16)
-			crowd_look(me, KEPT(rnd() % 3, rnd() % 3, rnd() % 3));
 		if (crowd[me].round / 16 != round)
 			crowd[me].round = round * 16;
+		else if (!(crowd[me].round % 16))
+			asm volatile("pause");
+		else if (round % 2)
+			crowd_look(me, KEPT(rnd() % 3, rnd() % 3, rnd() % 3));
+		else
+			crowd_change(me);
 	}
 }
 
-/* All in round n; whoever is down is brought up. */
+/* All in round n; whoever is down is brought up.  Then they begin. */
 static void crowd_wait(u64 n)
 {
 	u64 i;
@@ -1048,6 +1050,10 @@ static void crowd_wait(u64 n)
 	for (i = 1; i < CROWD; i++)
 		while (crowd[i].round / 16 != n)
 			hypercall(VCPU_OP, 1, i, 0, 0);
+	if (n % 2)
+		mmuext(10, 0);			/* for all */
+	for (i = 1; i < CROWD; i++)
+		crowd[i].round++;
 }
 
 static void many(void)
@@ -1082,9 +1088,6 @@ static void many(void)
 		for (k = 0; k < 30; k++)
 			TRY(crowd_change(0));
 		crowd_wait(2 * i + 1);
-		mmuext(10, 0);			/* for all */
-		for (k = 1; k < CROWD; k++)
-			crowd[k].round++;
 		for (k = 0; k < 8; k++)
 			TRY(crowd_look(0, KEPT(rnd() % 3, rnd() % 3, rnd() % 3)));
 	}
