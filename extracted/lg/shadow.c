@@ -408,17 +408,24 @@ static struct lg_kept *kept_of(u64 entry)
 		(void *)page_private(virt_to_page(table_of(entry))) : NULL;
 }
 
-static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
-				 bool kernel)
+static struct lg_kept *in_hash(struct lg_vcpu *v, u64 gfn, int level,
+			       bool kernel)
 {
 	struct lg_kept *k;
 
-	/* What nothing leads to yet must be in step before something does. */
 	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn && k->level == level && k->kernel == kernel &&
-		    list_empty(&k->loose) && !READ_ONCE(v->nr_told))
+		if (k->gfn == gfn && k->level == level && k->kernel == kernel)
 			return k;
 	return NULL;
+}
+
+/* What nothing leads to yet must be in step before something does. */
+static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
+				 bool kernel)
+{
+	struct lg_kept *k = in_hash(v, gfn, level, kernel);
+
+	return k && list_empty(&k->loose) && !READ_ONCE(v->nr_told) ? k : NULL;
 }
 
 /* follow and change links */
@@ -620,9 +627,12 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 				 bool kernel)
 {
-	struct lg_kept *k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
+	struct lg_kept *k = in_hash(v, gfn, level, kernel);
 	u64 *ours = kernel ? v->vm->kernel_pdpt : v->vm->user_pdpt;
 
+	if (k)
+		forget_kept(v, k);	/* it is out of step */
+	k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
 	if (k)
 		k->table = shadow_alloc(v);
 	if (!k || !k->table) {
