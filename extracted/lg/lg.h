@@ -120,7 +120,6 @@ struct lg_data {
 	u8 user;			/* the guest is in user mode */
 	struct lg_entry entries[LG_ROAD_ENTRIES];
 	u64 cr2;			/* of a fault that came to the road */
-	u64 believed;			/* the last while a table was loose */
 	u8 in_step;			/* no table is loose */
 	u8 flushed;			/* on the road; C has still to */
 	/* tables and stacks of the switcher */

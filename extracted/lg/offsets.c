@@ -51,7 +51,6 @@ static void __used offsets(void)
 	OFFSET(LG_I_PENDING, vcpu_info, evtchn_upcall_pending);
 	OFFSET(LG_I_MASK, vcpu_info, evtchn_upcall_mask);
 	OFFSET(LG_D_CR2, lg_data, cr2);
-	OFFSET(LG_D_BELIEVED, lg_data, believed);
 	OFFSET(LG_D_IN_STEP, lg_data, in_step);
 	OFFSET(LG_D_FLUSHED, lg_data, flushed);
 	OFFSET(LG_I_CR2, vcpu_info, arch.cr2);

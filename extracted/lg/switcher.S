@@ -500,6 +500,8 @@ road_touch:
 		movq	%rdx, %rax
 		shrq	$47, %rax
 		jnz	not_here
+		cmpb	$0, DATA(LG_D_IN_STEP)
+		je	not_here
 		take_kernel_root
 		shlq	$17, %rdx
 		shrq	$29, %rdx
@@ -514,18 +516,9 @@ road_touch:
 			jne	not_here
 			cmpl	$7, %edx
 			jne	not_here
-			cmpb	$0, DATA(LG_D_IN_STEP)
-			jne	2f
-			/* believe a mark once */
-				movq	DATA(LG_D_CR2), %rax
-				cmpq	%rax, DATA(LG_D_BELIEVED)
-				je	not_here
-				movq	%rax, DATA(LG_D_BELIEVED)
-				jmp	2f
+			jmp	2f
 		1:	testl	$~0x16, %edx		/* write, user, fetch */
 			jnz	not_here
-			cmpb	$0, DATA(LG_D_IN_STEP)
-			je	not_here
 		2:		push_frame LG_D_ERROR, 6
 				movq	DATA(LG_D_CR2), %rax
 				movq	%rax, LG_I_CR2(%rdx)
