@@ -349,20 +349,39 @@ static uint16_t used(unsigned int q)
 	return get16(USED(q, ring_size[q]) + 2);
 }
 
-/* An honest request; the device must answer it. */
+/* The disk's first sector is asked for, by a chain that begins at HEAD. */
+static void ask_disk(unsigned int n, unsigned int head)
+{
+	uint64_t b = BUFFERS;
+
+	up(n, ~0ULL & ~(1ULL << 29), 16);
+	memset(mem + b, 0, 64);
+	set_desc(DESC(0), head, b, 16, 1, head + 1);
+	set_desc(DESC(0), head + 1, b + 512, 512, 3, head + 2);
+	set_desc(DESC(0), head + 2, b + 16, 1, 2, 0);
+	mem[b + 16] = 0xff;
+}
+
+/*
+ * An honest request; the device must answer it, and not one that a disk was
+ * asked for before its reset: that has begun, and its answer is not fetched.
+ */
 static void honest(unsigned int n)
 {
 	unsigned int type = pci(n, 2, 2) - 0x1040, q = type == 1 || type == 3;
 	uint64_t b = BUFFERS;
 
-	up(n, ~0ULL & ~(1ULL << 29), 16);
-	memset(mem + b, 0, 64);
 	if (type == 2) {
-		set_desc(DESC(0), 0, b, 16, 1, 1);
-		set_desc(DESC(0), 1, b + 512, 512, 3, 2);
-		set_desc(DESC(0), 2, b + 16, 1, 2, 0);
-		mem[b + 16] = 0xff;
+		ask_disk(n, 3);
+		work(false);
+		offer(0, 3);
+		ring(n, 0);
+		loop_work();
+		out(LG_BAR(n) + 20, 1, 0);
+		ask_disk(n, 0);
 	} else {
+		up(n, ~0ULL & ~(1ULL << 29), 16);
+		memset(mem + b, 0, 64);
 		set_desc(DESC(q), 0, b, 64, type == 4 ? 2 : 0, 0);
 	}
 	offer(q, 0);
@@ -371,6 +390,7 @@ static void honest(unsigned int n)
 		work(true);
 	CHECK(!(in(LG_BAR(n) + 20, 1) & 0x40));
 	CHECK(used(q) == 1);
+	CHECK(!get16(USED(q, 16) + 4));
 	CHECK(type != 2 || mem[b + 16] == 0);
 	CHECK(in(LG_BAR(n) + LG_BAR_ISR, 1) == 1);
 	out(LG_BAR(n) + 20, 1, 0);
