@@ -797,13 +797,11 @@ u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 }
 
 /* hear what was told */
-static void changed(struct lg_vcpu *v, u64 at)
+static void changed(struct lg_vcpu *v, u64 at, u64 e)
 {
-	u64 gfn = at >> PAGE_SHIFT, e;
+	u64 gfn = at >> PAGE_SHIFT;
 	struct lg_kept *k;
 
-	if (get_user(e, (u64 __user *)(v->vm->base + at)))
-		return;
 	hash_for_each_possible(v->kept, k, hash, gfn)
 		if (k->gfn == gfn)
 			update(v, k, offset_in_page(at) / 8, e);
@@ -811,7 +809,7 @@ static void changed(struct lg_vcpu *v, u64 at)
 
 static void hear(struct lg_vcpu *v, u64 what)
 {
-	u64 gfn = what >> PAGE_SHIFT;
+	u64 gfn = what >> PAGE_SHIFT, e;
 
 	if (what & TOLD_STRIP)
 		lg_strip(v, gfn, PTE_RW | PTE_D);
@@ -819,8 +817,9 @@ static void hear(struct lg_vcpu *v, u64 what)
 		forget_frame(v, gfn);
 	else if (what & TOLD_LOOSE)
 		loosen(v, gfn);
-	else
-		changed(v, what);
+	else if (!get_user(e, (u64 __user *)lg_user(v, gfn) +
+			      offset_in_page(what) / 8))
+		changed(v, what, e);
 }
 
 void lg_hear(struct lg_vcpu *v)
@@ -850,14 +849,16 @@ void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
 {
 	u64 at = (u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT, e, to;
 
-	smp_mb();	/* the write, before who has a shadow is looked at */
+	if (v->vm->nr_vcpus > 1) {
+		smp_mb();	/* the write, before shadowed is looked at */
+		tell(v, at);
+		lg_hear(v);
+	}
 	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
 		return;
-	tell(v, at);
-	lg_hear(v);
 	to = (e & PTE_FRAME) >> PAGE_SHIFT;
 	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&
 	    test_bit(to, v->vm->is_table) && find_kept(v, gfn, 0, true))
 		lg_no_table(v, to);
-	changed(v, at);
+	changed(v, at, e);
 }
