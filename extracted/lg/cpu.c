@@ -189,8 +189,7 @@ bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h)
 	/* leave if something waits */
 	if (v->run.exit != LG_EXIT_NONE || v->cr0 & X86_CR0_TS ||
 	    need_resched() || signal_pending(current) ||
-	    test_thread_flag(TIF_NOTIFY_RESUME) || lg_event_pending(v) ||
-	    READ_ONCE(v->nr_told))
+	    test_thread_flag(TIF_NOTIFY_RESUME) || lg_event_pending(v))
 		lg_to_host(v);
 	if (!v->held)
 		return false;

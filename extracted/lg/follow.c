@@ -10,15 +10,11 @@
 /* remember the leaves of a frame */
 #define MANY	((u64 *)1)	/* more than can be remembered */
 
-void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
+static __always_inline void remember(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 {
 	u64 **at = v->leaves[gfn].at, frame;
 	int i;
 
-	/* note that the frame may be written */
-	if (*leaf & PTE_RW && !test_and_set_bit(gfn, v->writes) &&
-	    test_bit(gfn, v->vm->is_table))
-		lg_loosen(v, gfn);
 	if (at[0] == MANY || !test_bit(gfn, v->followed))
 		return;
 	frame = __sme_set(page_to_phys(v->pages[gfn]));
@@ -30,6 +26,15 @@ void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 		at[i] = leaf;
 	else
 		at[0] = MANY;
+}
+
+void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
+{
+	remember(v, gfn, leaf);
+	/* note that the frame may be written */
+	if (*leaf & PTE_RW && !test_and_set_bit(gfn, v->writes) &&
+	    test_bit(gfn, v->vm->is_table))
+		lg_loosen(v, gfn);
 }
 
 /* Take bits from all leaves of a frame; all bits: the leaves themselves. */
