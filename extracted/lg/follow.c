@@ -15,7 +15,7 @@ static __always_inline void remember(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 	u64 **at = v->leaves[gfn].at, frame;
 	int i;
 
-	if (at[0] == leaf || at[0] == MANY || !test_bit(gfn, v->followed))
+	if (at[0] == MANY || !test_bit(gfn, v->followed))
 		return;
 	frame = __sme_set(page_to_phys(v->pages[gfn]));
 	for (i = 0; i < LG_LEAVES; i++)
