@@ -15,6 +15,10 @@
  *	barrier	membarrier, and futexes from thread to thread, counted
  *	clock	the clock, read in turn on all processors, never steps back
  *	locks	processes that fork, map and exit on all processors
+ *
+ *	lgsmp rate-cpu|rate-fork SECONDS
+ *
+ * How much two processes do in that time, of the same each: tests/bench/scaling.
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -260,6 +264,32 @@ static void *user(void *arg)
 	return NULL;
 }
 
+/* Two processes, however many processors there are. */
+static int rate(bool forks)
+{
+	volatile uint64_t *done = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double end = now() + seconds;
+
+	for (int i = 0; i < 2; i++) {
+		if (fork())
+			continue;
+		while (now() < end) {
+			if (forks)
+				locks_use();
+			else
+				for (volatile int n = 0; n < 100000; n++)
+					;
+			done[i * 512]++;
+		}
+		_exit(0);
+	}
+	while (wait(NULL) > 0)
+		;
+	printf("%lu done\n", done[0] + done[512]);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction act = { .sa_handler = faulted, .sa_flags = SA_NODEFER };
@@ -268,6 +298,8 @@ int main(int argc, char **argv)
 
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	seconds = argc > 2 ? atof(argv[2]) : 1;
+	if (argc > 1 && !strncmp(argv[1], "rate-", 5))
+		return rate(!strcmp(argv[1], "rate-fork"));
 	for (test = tests; argc > 1 && strcmp(test->name, argv[1]); test++)
 		if (test == tests + sizeof(tests) / sizeof(*tests) - 1)
 			return 2;

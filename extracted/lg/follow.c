@@ -10,7 +10,7 @@
 /* remember the leaves of a frame */
 #define MANY	((u64 *)1)	/* more than can be remembered */
 
-void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
+static __always_inline void remember(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 {
 	u64 **at = v->leaves[gfn].at, frame;
 	int i;
@@ -20,8 +20,7 @@ void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 	frame = __sme_set(page_to_phys(v->pages[gfn]));
 	for (i = 0; i < LG_LEAVES; i++)
 		if (!at[i] || at[i] == leaf || (*at[i] & PTE_FRAME) != frame ||
-		    (v->vm->nr_vcpus == 1 &&
-		     !page_private(virt_to_page(at[i]))))
+		    !page_private(virt_to_page(at[i])))
 			break;
 	if (i < LG_LEAVES)
 		at[i] = leaf;
@@ -29,8 +28,17 @@ void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 		at[0] = MANY;
 }
 
+void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
+{
+	remember(v, gfn, leaf);
+	/* note that the frame may be written */
+	if (*leaf & PTE_RW && !test_and_set_bit(gfn, v->writes) &&
+	    test_bit(gfn, v->vm->is_table))
+		lg_loosen(v, gfn);
+}
+
 /* Take bits from all leaves of a frame; all bits: the leaves themselves. */
-void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
+static void strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 {
 	u64 **at = v->leaves[gfn].at, frame;
 	struct lg_kept *k;
@@ -45,8 +53,6 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 	if (at[0] != MANY && test_bit(gfn, v->followed))
 		return;
 	/* look for the leaves in all tables */
-	if (v->vm->nr_vcpus > 1)
-		lg_drop_all(v);
 	memset(at, 0, sizeof(v->leaves[gfn].at));
 	hash_for_each(v->kept, i, k, hash) {
 		u64 *e = k->table;
@@ -62,6 +68,12 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 		if (lg_at_ease(v))
 		cond_resched();
 	}
+}
+
+void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
+{
+	strip(v, gfn, bits);
+	clear_bit_unlock(gfn, v->writes);	/* what was written is seen */
 }
 
 /* give tables back */
@@ -359,6 +371,11 @@ int lg_follow_maps(struct lg_vcpu *v)
 	v->read_only = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
 				GFP_KERNEL_ACCOUNT);
 	v->leaves = __vcalloc(n, sizeof(*v->leaves), GFP_KERNEL_ACCOUNT);
+	/* make the maps of what is kept */
+	v->shadowed = kvcalloc(BITS_TO_LONGS(n), sizeof(long), GFP_KERNEL_ACCOUNT);
+	v->writes = kvcalloc(BITS_TO_LONGS(n), sizeof(long), GFP_KERNEL_ACCOUNT);
+	if (!v->shadowed || !v->writes)
+		return -ENOMEM;
 	return v->pages && v->followed && v->read_only && v->leaves ?
 		0 : -ENOMEM;
 }
@@ -369,6 +386,9 @@ void lg_follow_free(struct lg_vcpu *v)
 	kvfree(v->followed);
 	kvfree(v->read_only);
 	kvfree(v->leaves);
+	/* free the maps of what is kept */
+	kvfree(v->shadowed);
+	kvfree(v->writes);
 }
 
 /* Before anything else of the guest ends: no callback runs after it. */

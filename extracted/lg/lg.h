@@ -41,6 +41,7 @@
 /* In the GiB of the machine-to-physical table, and well behind it. */
 #define LG_ROAD_INFO	(LG_SLOT_BASE + (512UL << 20))
 #define LG_LINK		BIT(9)	/* of an entry of ours: to a kept table */
+#define LG_TOLD		255	/* changes that a vCPU can be told of */
 
 /* structures of the module */
 #define LG_MASK	4
@@ -217,6 +218,11 @@ struct lg_vcpu {
 	struct list_head loose;		/* tables that the guest may write */
 	u32 idle_flushes;		/* that found nothing to change */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
+	unsigned long *shadowed;	/* frames that it has kept tables of */
+	unsigned long *writes;		/* frames that it may have writable leaves of */
+	u64 told[2][LG_TOLD + 1];	/* by others, under recall_lock */
+	u16 nr_told;			/* LG_TOLD + 1: more than can be told */
+	u8 telling;			/* the half that is written to */
 	bool loose_above;		/* some loose table is no leaf table */
 	struct lg_host_state *held;	/* the host's, while ours are not put back */
 	u32 breaths;			/* since then */
@@ -428,6 +434,7 @@ void lg_loosen(struct lg_vcpu *v, u64 gfn);
 void lg_fill_near(struct lg_vcpu *v, u64 *leaf);
 void lg_table_changed(struct lg_vcpu *v, u64 __user *slot);
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits);
+void lg_hear(struct lg_vcpu *v);
 
 /* cpu.c: exits handled with the guest's registers still in place */
 bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h);

@@ -72,8 +72,12 @@ static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 			lg_walk(v, va, access, &w))
 			return -EFAULT;
 		/* see whether a table is written */
-		if (write && test_bit(w.gfn, v->vm->is_table))
-			lg_loosen(v, w.gfn);
+		if (write) {
+			set_bit(w.gfn, v->writes);
+			smp_mb__after_atomic();		/* before it is known as a table */
+			if (test_bit(w.gfn, v->vm->is_table))
+				lg_loosen(v, w.gfn);
+		}
 		p = lg_user(v, w.gfn) + offset_in_page(va);
 		barrier_nospec();
 		if (write ? raw_copy_to_user(p, buf, n) :

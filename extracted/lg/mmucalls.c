@@ -84,9 +84,9 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 		set_bit(gfn, vm->is_table);
 		return 0;
 	case MMUEXT_UNPIN_TABLE:
+		clear_bit(gfn, vm->is_table);
 		/* keep no shadow of it */
 		lg_no_table(v, gfn);
-		clear_bit(gfn, vm->is_table);
 		return 0;
 	/* take another base */
 	case MMUEXT_NEW_BASEPTR:

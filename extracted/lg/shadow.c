@@ -128,8 +128,7 @@ static u64 *leaf_table(struct lg_vcpu *v, u64 *table, u64 va, struct lg_walk *w)
 	int level;
 
 	/* go by the tables that are kept */
-	if (v->vm->nr_vcpus == 1)
-		return w ? lg_kept_leaf(v, table == v->kernel_root, va, w) : NULL;
+	return w ? lg_kept_leaf(v, table == v->kernel_root, va, w) : NULL;
 	for (level = 3; level; level--) {
 		u64 *e = &table[pt_index(va, level)];
 
@@ -309,6 +308,8 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	if (lg_ours(va) && !(access & X86_PF_WRITE) &&
 	    !(*error & X86_PF_PROT) && fill_m2p(v, va))
 		return true;
+	/* hear before the walk */
+	lg_hear(v);
 	r = lg_walk(v, va, access, &w);
 	/* recognise a write to a read-only table */
 	/* A TLB may hold what it likes until a flush; the guest flushes. */
@@ -395,6 +396,7 @@ int lg_shadow_init(struct lg_vcpu *v)
 	v->kernel_pa = root_pa(vm, v->kernel_root, 0x7f0);
 	v->user_pa = root_pa(vm, v->user_root, 0x7f1);
 	INIT_LIST_HEAD(&v->loose);
+	v->max_shadows = 256 + vm->frames / 64 / vm->nr_vcpus;
 	return v->kernel_pa && v->user_pa ? 0 : -ENOMEM;
 }
 
@@ -414,8 +416,8 @@ static struct lg_kept *kept_of(u64 entry)
 		(void *)page_private(virt_to_page(table_of(entry))) : NULL;
 }
 
-static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
-				 bool kernel)
+static struct lg_kept *in_hash(struct lg_vcpu *v, u64 gfn, int level,
+			       bool kernel)
 {
 	struct lg_kept *k;
 
@@ -423,6 +425,15 @@ static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
 		if (k->gfn == gfn && k->level == level && k->kernel == kernel)
 			return k;
 	return NULL;
+}
+
+/* What nothing leads to yet must be in step before something does. */
+static struct lg_kept *find_kept(struct lg_vcpu *v, u64 gfn, int level,
+				 bool kernel)
+{
+	struct lg_kept *k = in_hash(v, gfn, level, kernel);
+
+	return k && list_empty(&k->loose) && !READ_ONCE(v->nr_told) ? k : NULL;
 }
 
 /* follow and change links */
@@ -465,6 +476,51 @@ static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 	top[259] = __sme_set(__pa(top)) | LG_RO;
 }
 
+/* tell other vCPUs */
+/* in the low bits of an address; 0: the entry there has changed */
+#define TOLD_LOOSE	1UL	/* another may write to the table */
+#define TOLD_END	2UL	/* it is no table any more */
+#define TOLD_STRIP	4UL	/* it is one: write to it no more */
+
+static void push(struct lg_vcpu *t, u64 what)
+{
+	spin_lock(&t->recall_lock);
+	if (t->nr_told <= LG_TOLD)
+		t->told[t->telling][t->nr_told++] = what;
+	spin_unlock(&t->recall_lock);
+}
+
+/* Tell all others that have a shadow of the frame. */
+static void tell(struct lg_vcpu *v, u64 what)
+{
+	struct lg_vcpu *t;
+	u32 i;
+
+	for_each_vcpu(i, t, v->vm)
+		if (t != v && test_bit(what >> PAGE_SHIFT, t->shadowed))
+			push(t, what);
+}
+
+/* Nobody writes to the frame, or he who does is asked to end it. */
+static bool tighten(struct lg_vcpu *v, u64 gfn)
+{
+	bool alone = true;
+	struct lg_vcpu *w;
+	u32 i;
+
+	set_bit(gfn, v->vm->is_table);
+	smp_mb__after_atomic();		/* before writes is looked at */
+	lg_strip(v, gfn, PTE_RW | PTE_D);
+	for_each_vcpu(i, w, v->vm) {
+		if (w == v || !test_bit_acquire(gfn, w->writes))
+			continue;
+		alone = false;
+		push(w, gfn << PAGE_SHIFT | TOLD_STRIP);
+		wake_up(&w->wait);
+	}
+	return alone;
+}
+
 /* forget a kept table */
 static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 {
@@ -501,7 +557,7 @@ void lg_forget_kept(struct lg_vcpu *v)
 }
 
 /* The frame is no table of the guest's any more. */
-void lg_no_table(struct lg_vcpu *v, u64 gfn)
+static void forget_frame(struct lg_vcpu *v, u64 gfn)
 {
 	struct hlist_node *next;
 	struct lg_kept *k;
@@ -509,7 +565,15 @@ void lg_no_table(struct lg_vcpu *v, u64 gfn)
 	hash_for_each_possible_safe(v->kept, k, next, hash, gfn)
 		if (k->gfn == gfn)
 			forget_kept(v, k);
+	clear_bit(gfn, v->shadowed);
+}
+
+void lg_no_table(struct lg_vcpu *v, u64 gfn)
+{
 	clear_bit(gfn, v->vm->is_table);
+	smp_mb__after_atomic();		/* before shadowed is looked at */
+	forget_frame(v, gfn);
+	tell(v, gfn << PAGE_SHIFT | TOLD_END);
 }
 
 /* bring an entry into step */
@@ -599,11 +663,13 @@ void lg_fill_near(struct lg_vcpu *v, u64 *leaf)
 static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 				 bool kernel)
 {
+	struct lg_kept *k = in_hash(v, gfn, level, kernel);
 	u64 *ours = kernel ? v->vm->kernel_pdpt : v->vm->user_pdpt;
-	struct lg_kept *k;
 
 	/* be wholly in the host */
 	lg_to_host(v);
+	if (k)
+		forget_kept(v, k);	/* it is out of step */
 	k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
 	if (k)
 		k->table = shadow_alloc(v);
@@ -619,16 +685,17 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 	set_page_private(virt_to_page(k->table), (unsigned long)k);
 	if (level == 3)
 		k->table[256] = __sme_set(__pa(ours)) | TABLE_FLAGS;
-	set_bit(gfn, v->vm->is_table);
-	lg_strip(v, gfn, PTE_RW | PTE_D);
+	set_bit(gfn, v->shadowed);
 	hash_add(v->kept, &k->hash, gfn);
+	if (!tighten(v, gfn))
+		list_add(&k->loose, &v->loose);
 	if (!level || (level == 3 && kernel))
 		update_all(v, k);
 	return k;
 }
 
 /* loosen and tighten */
-void lg_loosen(struct lg_vcpu *v, u64 gfn)
+static void loosen(struct lg_vcpu *v, u64 gfn)
 {
 	struct lg_kept *k;
 
@@ -639,25 +706,34 @@ void lg_loosen(struct lg_vcpu *v, u64 gfn)
 		}
 }
 
+void lg_loosen(struct lg_vcpu *v, u64 gfn)
+{
+	set_bit(gfn, v->writes);
+	smp_mb__after_atomic();		/* before shadowed is looked at */
+	tell(v, gfn << PAGE_SHIFT | TOLD_LOOSE);
+	loosen(v, gfn);
+}
+
 bool lg_kept_flush(struct lg_vcpu *v)
 {
 	struct lg_kept *k, *next;
 
+	lg_hear(v);
 	lg_forget_walks(v, 0, ~0ULL);
 	list_for_each_entry_safe(k, next, &v->loose, loose) {
 		if (!k->refs) {
 			forget_kept(v, k);
 			continue;
 		}
-		list_del_init(&k->loose);
-		lg_strip(v, k->gfn, PTE_RW | PTE_D);
+		if (tighten(v, k->gfn))
+			list_del_init(&k->loose);
 		update_all(v, k);
 		/* unless interrupts are off */
 		if (lg_at_ease(v))
 		cond_resched();
 	}
 	v->loose_above = false;
-	return v->vm->nr_vcpus == 1;
+	return true;
 }
 
 void lg_kept_page(struct lg_vcpu *v, u64 va)
@@ -666,6 +742,7 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 	u64 e, was;
 	int i, kernel;
 
+	lg_hear(v);
 	v->idle_flushes++;
 	for (kernel = 0; kernel < 2 && !list_empty(&v->loose); kernel++) {
 		k = kept_of(v->base[kernel]);
@@ -714,36 +791,97 @@ bool lg_kept_base(struct lg_vcpu *v)
 u64 *lg_kept_leaf(struct lg_vcpu *v, bool kernel, u64 va,
 		  const struct lg_walk *w)
 {
+	int i, level, made = v->base[kernel] ? 0 : BIT(3);
 	bool force = kernel && !(w->perm & PTE_U);
 	struct lg_kept *k = take_base(v, kernel), *next;
-	int i, level;
+	u64 at[4];
 
 	for (level = 3; k && level; level--) {
 		u64 e = w->entry[level], gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
 
 		i = pt_index(va, level);
-		next = below(v, k, i, e, force) ?:
-		       make_kept(v, gfn, level - 1, for_kernel(k, i, force));
+		at[level] = k->gfn << PAGE_SHIFT | i * 8;
+		next = below(v, k, i, e, force);
+		if (!next) {
+			next = make_kept(v, gfn, level - 1,
+					 for_kernel(k, i, force));
+			made |= BIT(level - 1);
+		}
 		if (next)
 			set_link(v, &k->table[i], link_to(next, e));
 		k = next;
 	}
+	/* The walk was before: look again at what it read. */
+	at[0] = k ? k->gfn << PAGE_SHIFT | pt_index(va, 0) * 8 : 0;
+	for (level = 0; k && level < 4; level++)
+		if (made & BIT(level))
+			push(v, at[level]);
 	return k ? k->table : NULL;
+}
+
+/* hear what was told */
+static void changed(struct lg_vcpu *v, u64 at, u64 e)
+{
+	u64 gfn = at >> PAGE_SHIFT;
+	struct lg_kept *k;
+
+	hash_for_each_possible(v->kept, k, hash, gfn)
+		if (k->gfn == gfn)
+			update(v, k, offset_in_page(at) / 8, e);
+}
+
+static void hear(struct lg_vcpu *v, u64 what)
+{
+	u64 gfn = what >> PAGE_SHIFT, e;
+
+	if (what & TOLD_STRIP)
+		lg_strip(v, gfn, PTE_RW | PTE_D);
+	else if (what & TOLD_END)
+		forget_frame(v, gfn);
+	else if (what & TOLD_LOOSE)
+		loosen(v, gfn);
+	else if (!get_user(e, (u64 __user *)lg_user(v, gfn) +
+			      offset_in_page(what) / 8))
+		changed(v, what, e);
+}
+
+void lg_hear(struct lg_vcpu *v)
+{
+	struct lg_kept *k;
+	u64 *told;
+	int i, n;
+
+	if (!READ_ONCE(v->nr_told))
+		return;
+	spin_lock(&v->recall_lock);
+	n = v->nr_told;
+	told = v->told[v->telling];
+	v->telling ^= 1;
+	v->nr_told = 0;
+	spin_unlock(&v->recall_lock);
+	if (n > LG_TOLD)
+		hash_for_each(v->kept, i, k, hash)
+			loosen(v, k->gfn);
+	else
+		for (i = 0; i < n; i++)
+			hear(v, told[i]);
 }
 
 /* hear of a changed entry */
 void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
 {
 	u64 at = (u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT, e, to;
-	struct lg_kept *k;
 
+	if (v->vm->nr_vcpus > 1) {
+		smp_mb();	/* the write, before shadowed is looked at */
+		tell(v, at);
+		lg_hear(v);
+	}
 	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
 		return;
 	to = (e & PTE_FRAME) >> PAGE_SHIFT;
 	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&
 	    test_bit(to, v->vm->is_table) && find_kept(v, gfn, 0, true))
 		lg_no_table(v, to);
-	hash_for_each_possible(v->kept, k, hash, gfn)
-		if (k->gfn == gfn)
-			update(v, k, offset_in_page(at) / 8, e);
+	changed(v, at, e);
 }

@@ -66,7 +66,7 @@ static void flush_as_told(struct lg_vcpu *v)
 	WRITE_ONCE(v->flush, false);
 	spin_unlock(&v->recall_lock);
 	if (n > LG_FLUSHES)
-		lg_drop_all(v);
+		lg_kept_flush(v);
 	else
 		while (n--)
 			lg_drop_page(v, va[n]);
@@ -198,6 +198,7 @@ int lg_heed_others(struct lg_vcpu *v)
 {
 	if (READ_ONCE(v->dead))
 		return -ESRCH;
+	lg_hear(v);
 	if (READ_ONCE(v->flush))
 		flush_as_told(v);
 	/* What was set up by another is seen behind its store. */
@@ -205,7 +206,8 @@ int lg_heed_others(struct lg_vcpu *v)
 		return 0;
 	return wait_event_interruptible(v->wait, READ_ONCE(v->dead) ||
 		READ_ONCE(v->state) == LG_UP || READ_ONCE(v->flush) ||
-		READ_ONCE(v->recall) || READ_ONCE(v->timer_fired)) ?
+		READ_ONCE(v->recall) || READ_ONCE(v->nr_told) ||
+		READ_ONCE(v->timer_fired)) ?
 		-EINTR : 1;
 }
 

@@ -293,6 +293,7 @@ static int run_loop(struct lg_vcpu *v)
 			if (wait_event_interruptible(v->wait,
 					/* the host wants something, or */
 					lg_word(v) ||
+					READ_ONCE(v->nr_told) ||
 					lg_event_pending(v) ||
 					READ_ONCE(v->timer_fired)))
 				return -EINTR;

@@ -949,6 +949,151 @@ static void kept_tables(void)
 	check_alive();
 }
 
+/* ---- several processors: --cpus CROWD ---- */
+
+#define CROWD	3
+struct context {			/* vcpu_guest_context */
+	u64 fpu[64], flags, regs[25];	/* of regs: 16 is rip, 18 rflags, 19 rsp */
+	struct trap traps[256];
+	u64 ldt[2], gdt_frames[16], gdt_ents, kernel_ss, kernel_sp;
+	u64 cr[8], dr[8], callbacks[3], assist, bases[3];
+};
+
+static struct context context PAGE_ALIGNED;
+u8 crowd_stacks[CROWD][16384] PAGE_ALIGNED;
+static volatile struct { u64 checking, round, pad[6]; } crowd[CROWD];
+static volatile u64 crowd_round;	/* odd: all look, nobody changes */
+
+/* Born here, and after each fault. */
+void crowd_1(void), crowd_2(void);
+asm("crowd_1: lea crowd_stacks + 2 * 16384(%rip), %rsp\nmov $1, %edi\ncall crowd_life\n"
+    "crowd_2: lea crowd_stacks + 3 * 16384(%rip), %rsp\nmov $2, %edi\ncall crowd_life\n");
+
+static void crowd_change(u64 me)
+{
+	volatile u64 *root = (u64 *)start_info->pt_base, *t;
+	struct { u64 mfn; u32 offset, pad; } info = { mfn(scratch), 64, 0 };
+	u64 k = rnd() % 20, a, e;
+
+	t = &kept[rnd() % ARRAY_SIZE(kept)][rnd() % 3];
+	a = KEPT(rnd() % 3, rnd() % 3, rnd() % 3);
+	e = mfn(kept[rnd() % ARRAY_SIZE(kept)]) << 12 | (rnd() & KEPT_FLAGS);
+	if (rnd() % 4)
+		e |= PRESENT | WRITE | USER | ACCESSED;
+	if (k < 5)
+		set_entry(t, e);
+	else if (k == 5)
+		*t = e;
+	else if (k == 6)
+		*(volatile u64 *)(a + rnd() % 3 * 8) = e;
+	else if (k == 7)
+		hypercall(UPDATE_VA_MAPPING, a, e, rnd() % 3, 0);
+	else if (k == 8)
+		map((u64 *)((u64)t & -4096), mfn(t) << 12 | PRESENT |
+		    (rnd() & (WRITE | ACCESSED | DIRTY)));
+	else if (k == 9)
+		mmuext(rnd() % 2 ? UNPIN : PIN_L4 - rnd() % 4, mfn(t));
+	else if (k == 10)
+		mmuext(NEW_BASEPTR, mfn(rnd() % 2 ? root : base2));
+	else if (k == 11)		/* local or for all, everything or a page */
+		mmuext(rnd() % 2 * 4 + 6 + rnd() % 2, a);
+	else if (k == 12)		/* bring up, take down, of each other */
+		hypercall(VCPU_OP, 1 + rnd() % 2, 1 + rnd() % (CROWD - 1), 0, 0);
+	else if (k == 13)		/* a second time, and nonsense */
+		hypercall(VCPU_OP, 0, rnd() % (CROWD + 1),
+			  rnd() % 2 ? (u64)&context : interesting(), 0);
+	else if (k == 14 && me && !hypercall(VCPU_OP, 10, 0, (u64)&info, 0))
+		wrong("a running processor's information was moved", 0);
+	else
+		(void)*(volatile u64 *)a;
+}
+
+static void crowd_look(u64 me, u64 a)
+{
+	volatile u64 *e, *page;
+	u64 rights, value;
+
+	page = kept_walk(a, &e, &rights);
+	crowd[me].checking = page ? a : 1;
+	value = *(volatile u64 *)(a + 0xff8);
+	crowd[me].checking = 0;
+	if (!page || value != page[511])
+		wrong(page ? "another page" : "present", a);
+}
+
+void crowd_life(u64 me)
+{
+	u64 round;
+
+	if (crowd[me].checking > 1)
+		wrong("absent", crowd[me].checking);
+	crowd[me].checking = 0;
+	for (;;) {
+		round = crowd_round;
+		if (crowd[me].round / 16 != round)
+			crowd[me].round = round * 16;
+		else if (!(crowd[me].round % 16))
+			asm volatile("pause");
+		else if (round % 2)
+			crowd_look(me, KEPT(rnd() % 3, rnd() % 3, rnd() % 3));
+		else
+			crowd_change(me);
+	}
+}
+
+/* All in round n; whoever is down is brought up.  Then they begin. */
+static void crowd_wait(u64 n)
+{
+	u64 i;
+
+	crowd_round = n;
+	for (i = 1; i < CROWD; i++)
+		while (crowd[i].round / 16 != n)
+			hypercall(VCPU_OP, 1, i, 0, 0);
+	if (n % 2)
+		mmuext(10, 0);			/* for all */
+	for (i = 1; i < CROWD; i++)
+		crowd[i].round++;
+}
+
+static void many(void)
+{
+	volatile u64 *root = (u64 *)start_info->pt_base;
+	u64 i, k, entry[] = { 0, (u64)crowd_1, (u64)crowd_2 };
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		kept[i][511] = (i + 1) << 1;
+	set_entry(&root[50], mfn(kept[0]) << 12 | KEPT_FLAGS);
+	set_entry(&l4[50], mfn(kept[0]) << 12 | KEPT_FLAGS);
+	for (i = 0; i < 512; i++)
+		base2[i] = root[i];
+	protect(base2);
+	for (i = 1; i < CROWD; i++) {
+		for (k = 0; k < 256; k++)
+			context.traps[k] = (struct trap){ k, 4, FLAT_CS, entry[i] };
+		context.regs[16] = entry[i];
+		context.regs[18] = EVENTS_ON;
+		context.regs[19] = context.kernel_sp = (u64)crowd_stacks[i + 1];
+		context.cr[3] = mfn(root) << 12;
+		if (hypercall(VCPU_OP, 0, i, (u64)&context, 0) ||
+		    hypercall(VCPU_OP, 1, i, 0, 0))
+			wrong("a processor was refused", i);
+		if (hypercall(VCPU_OP, 0, i, (u64)&context, 0) != -17)
+			wrong("a processor was born twice", i);
+	}
+	if (hypercall(VCPU_OP, 0, CROWD, (u64)&context, 0) != -2)
+		wrong("there is one more", CROWD);
+	for (i = 1; i < (rounds ? rounds : 200); i++) {
+		crowd_wait(2 * i);
+		for (k = 0; k < 30; k++)
+			TRY(crowd_change(0));
+		crowd_wait(2 * i + 1);
+		for (k = 0; k < 8; k++)
+			TRY(crowd_look(0, KEPT(rnd() % 3, rnd() % 3, rnd() % 3)));
+	}
+	check_alive();
+}
+
 /* ---- hypercalls ---- */
 
 static void multicall(void)

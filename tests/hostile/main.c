@@ -391,7 +391,7 @@ static const struct { const char *name; void (*run)(void); } attacks[] = {
 	A(int_kernel), A(int_user), A(privileged_kernel), A(privileged_user),
 	A(page_end), A(random_user), A(random_kernel), A(debugreg), A(mov_ss),
 	A(single_step), A(flags), A(compat), A(fpu), A(spin_masked), A(spin_user),
-	A(trap_storm), A(sleep_for_ever),
+	A(trap_storm), A(sleep_for_ever), A(many),
 	A(road_frames), A(road_half_stack), A(road_half_iret), A(road_calls),
 	A(road_flushes), A(own_faults),
 	A(dev_ports), A(dev_absent), A(dev_config_space), A(dev_pci_cfg),
