@@ -1776,6 +1776,23 @@ static void own_faults(void)
 			say("wrong %s: %d, error 0x%x, not 0x%x\n", attack,
 			    (u64)v, last.error, error);
 	}
+	/* Behind a flush nothing is held against the guest, whatever it was. */
+	TRY((void)*(volatile u64 *)UCODE);	/* the kernel's root has the table, too */
+	PUT("\x88\x18\x0f\x05");
+	for (i = 0; i < 64; i++) {
+		e = mfn(scratch[3]) << 12 | PRESENT | USER;
+		set_entry(&l1[2], e | (i & 1 ? ACCESSED : 0));
+		i & 2 ? flush() : (void)mmuext(7, a);
+		r.rax = a;
+		if (i & 4 && call_user(&r) != 14)
+			wrong("a write to a read-only page", i);
+		if (i & 8)		/* another entry of the table */
+			TRY(l1[3] = l1[3]);
+		TRY(l1[2] = e | WRITE);
+		i & 16 ? flush() : (void)mmuext(7, a);
+		if (call_user(&r) != SYSCALLED)
+			wrong("a denial that outlived a flush", i);
+	}
 	if (!seen[0] || !seen[1])
 		wrong("not all was tried", seen[0]);
 	/* The map by which the hypervisor looks is nobody else's. */
