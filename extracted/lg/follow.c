@@ -206,9 +206,17 @@ static int clear_young(struct mmu_notifier *n, struct mm_struct *mm,
 		       unsigned long start, unsigned long end)
 {
 	struct lg_vm *vm = container_of(n, struct lg_vm, notifier);
-	u64 from, to;
+	u64 gfn, from, to;
+	struct lg_vcpu *v;
+	u32 i;
 
-	return concerns(vm, start, end, &from, &to) && recall(vm, from, to);
+	if (!concerns(vm, start, end, &from, &to))
+		return 0;
+	for_each_vcpu(i, v, vm)
+		for (gfn = from; gfn < to; gfn++)
+			if (READ_ONCE(v->leaves[gfn].at[0]))
+				return recall(vm, from, to);
+	return 0;
 }
 
 static const struct mmu_notifier_ops follow_ops = {
