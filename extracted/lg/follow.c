@@ -288,11 +288,15 @@ static void look_around(struct lg_vcpu *v, u64 gfn)
 {
 	u64 from = round_down(gfn, BITS_PER_LONG);
 	struct page *page[BITS_PER_LONG];
-	int i, n = get_user_pages_fast_only(
-		v->vm->base + (from << PAGE_SHIFT),
-		min_t(u64, BITS_PER_LONG, v->vm->frames + 1 - from),
-		FOLL_WRITE, page);
+	int i, n = 0;
 
+	WRITE_ONCE(v->followed[BIT_WORD(gfn)], ~0UL);
+	smp_mb();		/* before changing is looked at */
+	if (!atomic_read(&v->vm->changing))
+		n = get_user_pages_fast_only(
+			v->vm->base + (from << PAGE_SHIFT),
+			min_t(u64, BITS_PER_LONG, v->vm->frames + 1 - from),
+			FOLL_WRITE, page);
 	for (i = 0; i < n; i++) {
 		if (!v->pages[from + i] && PageAnon(page[i]) &&
 		    PageDirty(page[i]))
@@ -305,15 +309,14 @@ struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 {
 	struct page *page = v->pages[gfn];
 	struct lg_vm *vm = v->vm;
-	bool may_write, around;
+	bool may_write;
 
 	while (!page || (write && test_bit(gfn, v->read_only))) {
 		/* be wholly in the host */
 		lg_to_host(v);
 		/* look for the page while nothing changes */
-		around = v->followed[BIT_WORD(gfn)] != ~0UL;
-		WRITE_ONCE(v->followed[BIT_WORD(gfn)], ~0UL);
-		smp_mb();		/* before changing is looked at */
+		set_bit(gfn, v->followed);
+		smp_mb__after_atomic();		/* before changing is looked at */
 		if (fatal_signal_pending(current) ||
 		    wait_event_killable(vm->changed, !atomic_read(&vm->changing)))
 			return NULL;
@@ -321,7 +324,7 @@ struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 		page = look_up(vm, gfn, &may_write);
 		if (!page)
 			return NULL;
-		if (around)
+		if (PageCompound(page) && v->followed[BIT_WORD(gfn)] != ~0UL)
 			look_around(v, gfn);
 		if (READ_ONCE(v->recall)) {
 			lg_forget(v);

@@ -357,7 +357,8 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	lg_note_leaf(v, w.gfn, &shadow[pt_index(va, 0)]);
 	if (!(w.leaf & PTE_RW))
 		shadow[pt_index(va, 0)] |= LG_OWN;
-	lg_fill_near(v, &shadow[pt_index(va, 0)]);
+	if (PageCompound(v->pages[w.gfn]))
+		lg_fill_near(v, &shadow[pt_index(va, 0)]);
 	return true;
 }
 

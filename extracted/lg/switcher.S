@@ -506,10 +506,10 @@ road_touch:
 			shrq	$29, %rdx
 			movabsq	$LG_LINEAR, %rax
 			leaq	(%rax,%rdx,8), %rdx
-			testb	$1, (%rdx)
+			testw	$LG_OWN | 1, (%rdx)
 			jnz	not_here
 			btsq	$40, %rdx		/* slot 259 */
-			testb	$1, (%rdx)
+			testw	$LG_OWN | 1, (%rdx)
 			jnz	not_here
 			invlpg	(%rsi)
 			btrq	$63, DATA(LG_D_USER_ROOT)	/* X86_CR3_PCID_NOFLUSH */
