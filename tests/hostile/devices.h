@@ -328,6 +328,7 @@ static void ask_arp(void)
 
 static int network_works(void)
 {
+	u64 end;
 	u32 i;
 
 	for (i = 0; i < 4; i++) {
@@ -336,7 +337,13 @@ static int network_works(void)
 	}
 	kick(0);
 	ask_arp();
-	return wait_used(1, 1) && wait_used(0, 1) &&
+	if (!wait_used(1, 1))
+		return 0;
+	/* An answer to what was asked before the reset may come as well. */
+	end = now() + 15000 * MS;
+	while (!ring[0].used.idx && now() < end)
+		hypercall(SCHED_OP, 0, 0, 0, 0);
+	return ring[0].used.idx && !(status() & NEEDS_RESET) &&
 		ring[0].used.ring[0].len >= 12 + 42 &&
 		buffer[1 + ring[0].used.ring[0].id % 4][12 + 13] == 6;
 }
