@@ -12,7 +12,7 @@ static u64 exchange_spare(u64 base)
 	u64 old;
 
 	/* exchange it without MSRs */
-	if (boot_cpu_has(X86_FEATURE_FSGSBASE)) {
+	if (static_cpu_has(X86_FEATURE_FSGSBASE)) {
 		asm volatile("swapgs; rdgsbase %0; wrgsbase %1; swapgs"
 			     : "=&r" (old) : "r" (base) : "memory");
 		return old;
@@ -69,7 +69,7 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 	if (~h->fmask & SYSCALL_CLEARS)
 		native_wrmsrl(MSR_SYSCALL_MASK, SYSCALL_CLEARS);
 	/* forbid SYSENTER */
-	if (boot_cpu_has(X86_FEATURE_SEP)) {
+	if (static_cpu_has(X86_FEATURE_SEP)) {
 		h->sysenter_cs = __rdmsr(MSR_IA32_SYSENTER_CS);
 		native_wrmsrl(MSR_IA32_SYSENTER_CS, 0);
 	}
@@ -80,7 +80,7 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 		write_cr0(read_cr0() | X86_CR0_TS);
 	/* silence the sampling hardware */
 	/* PEBS would write the host's buffer through the guest's tables. */
-	h->pebs = boot_cpu_has(X86_FEATURE_PEBS) ?
+	h->pebs = static_cpu_has(X86_FEATURE_PEBS) ?
 		__rdmsr(MSR_IA32_PEBS_ENABLE) : 0;
 	if (h->pebs)
 		native_wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
@@ -109,6 +109,7 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 {
 	unsigned long dr6;
 
+	lg_fill_rsb();
 	if (v->cr0 & X86_CR0_TS)
 		write_cr0(read_cr0() & ~X86_CR0_TS);
 	/* read and clear the debug status */
@@ -127,7 +128,7 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 	/* take the guest's wide registers away */
 	lg_wide_out(v, h);
 	/* put back the system calls */
-	if (boot_cpu_has(X86_FEATURE_SEP))
+	if (static_cpu_has(X86_FEATURE_SEP))
 		native_wrmsrl(MSR_IA32_SYSENTER_CS, h->sysenter_cs);
 	if (~h->fmask & SYSCALL_CLEARS)
 		native_wrmsrl(MSR_SYSCALL_MASK, h->fmask);
@@ -154,14 +155,6 @@ void lg_leave(struct lg_vcpu *v)
 	pagefault_enable();
 	WRITE_ONCE(v->in_guest, -1);
 	local_irq_enable();
-}
-
-/* For loops that offer the processor: not too long with interrupts off. */
-bool lg_at_ease(struct lg_vcpu *v)
-{
-	if (v->held && ++v->breaths > 64)
-		lg_leave(v);
-	return !v->held;
 }
 
 #define SLOW_TRAPS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_NMI) | \

@@ -27,11 +27,12 @@ static inline void host_eventfd_signal(struct eventfd_ctx *ctx)
 static inline bool host_clears_buffers(void)
 {
 #ifdef X86_FEATURE_CLEAR_CPU_BUF
-	if (boot_cpu_has(X86_FEATURE_CLEAR_CPU_BUF))
+	if (static_cpu_has(X86_FEATURE_CLEAR_CPU_BUF))
 		return true;
 #endif
-	return boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA) ||
-	       boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA);
+	return static_cpu_has_bug(X86_BUG_MDS) ||
+	       static_cpu_has_bug(X86_BUG_TAA) ||
+	       static_cpu_has_bug(X86_BUG_MMIO_STALE_DATA);
 }
 
 /* name what must be off */

@@ -363,6 +363,7 @@ void lg_timer_stop(struct lg_vcpu *v);
 extern const char lg_switcher[];
 extern const u64 lg_off_enter, lg_off_syscall64, lg_off_syscall32;
 void lg_enter(void *block, void *entry);
+void lg_fill_rsb(void);
 void lg_raise(unsigned long vector);
 
 /* device.c */
@@ -438,11 +439,18 @@ void lg_hear(struct lg_vcpu *v);
 
 /* cpu.c: exits handled with the guest's registers still in place */
 bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h);
-bool lg_at_ease(struct lg_vcpu *v);
 static inline void lg_to_host(struct lg_vcpu *v)
 {
 	if (v->held)
 		lg_leave(v);
+}
+
+/* For loops that offer the processor: not too long with interrupts off. */
+static inline bool lg_at_ease(struct lg_vcpu *v)
+{
+	if (v->held && ++v->breaths > 64)
+		lg_leave(v);
+	return !v->held;
 }
 
 #endif

@@ -35,6 +35,7 @@ int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset)
 
 	v->d->info = err ? 0 : at + offset;
 	v->d->verw = host_clears_buffers() ? LG_USER_SS : 0;
+	v->d->keep = boot_cpu_has(X86_FEATURE_PCID) ? X86_CR3_PCID_NOFLUSH : 0;
 	return err;
 }
 
@@ -46,7 +47,6 @@ void lg_road_in(struct lg_vcpu *v)
 	d->user = v->user;
 	d->kernel_sp = v->kernel_sp;
 	d->road = d->info && !(d->dr7 & 0xff);
-	d->keep = d->host_cr4 & X86_CR4_PCIDE ? X86_CR3_PCID_NOFLUSH : 0;
 	d->kernel_root = v->kernel_pa | (v->user ? 0 : d->keep);
 	d->user_root = v->user_pa | (v->user ? d->keep : 0);
 	/* tell the road of the shadow */

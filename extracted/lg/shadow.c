@@ -621,8 +621,12 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 	}
 	if (new == k->table[i])
 		return;
-	set_link(v, &k->table[i], new);
-	if (new & PTE_P && !k->level) {
+	if (k->level) {
+		set_link(v, &k->table[i], new);
+		return;
+	}
+	k->table[i] = new;
+	if (new & PTE_P) {
 		lg_note_leaf(v, gfn, &k->table[i]);
 		v->stats.fills++;
 	}

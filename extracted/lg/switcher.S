@@ -714,8 +714,6 @@ SYM_FUNC_START(lg_enter)
 	1:	ANNOTATE_NOENDBR
 		lgdt	(%rsp)
 		/* Predictors trained by the guest's kernel must not steer ours. */
-		FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
-				   X86_FEATURE_RSB_VMEXIT_LITE
 		UNTRAIN_RET
 		CLEAR_BRANCH_HISTORY
 		movq	32(%rsp), %rdi
@@ -723,13 +721,22 @@ SYM_FUNC_START(lg_enter)
 		cmpq	(LG_P_DATA * 4096 + LG_D_CR4)(%rdi), %rax
 		je	2f
 		movq	%rax, %cr4
-	2:	addq	$48, %rsp
+	2:	call	3f		/* for the guess at RET */
+		int3
+	3:	addq	$56, %rsp
 		.irp	reg, r15, r14, r13, r12, rbx, rbp
 		popq	%\reg
 		.endr
 		RET
 SYM_FUNC_END(lg_enter)
 STACK_FRAME_NON_STANDARD lg_enter
+
+/* fill the return stack buffer */
+/* void lg_fill_rsb(void): no RET takes a guess that the guest has left. */
+SYM_FUNC_START(lg_fill_rsb)
+	__FILL_RETURN_BUFFER(%rax, RSB_CLEAR_LOOPS)
+	RET
+SYM_FUNC_END(lg_fill_rsb)
 
 /* raise an interrupt in the host */
 /* void lg_raise(unsigned long vector): hand an interrupt to the host. */

@@ -127,6 +127,6 @@ void lg_wide_in(struct lg_vcpu *v, struct lg_host_state *h)
 
 void lg_wide_out(struct lg_vcpu *v, struct lg_host_state *h)
 {
-	if (boot_cpu_has(X86_FEATURE_XSAVE) && v->xcr0 != h->xcr0)
+	if (static_cpu_has(X86_FEATURE_XSAVE) && v->xcr0 != h->xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, h->xcr0);
 }
