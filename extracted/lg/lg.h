@@ -195,9 +195,6 @@ struct lg_vcpu {
 	unsigned long shrink;		/* tables that the host wants back */
 	int in_guest;			/* the CPU that has it in the guest, or -1 */
 	int state;			/* enum lg_state */
-	#define LG_FLUSHES	4
-	u64 flush_va[LG_FLUSHES];	/* under recall_lock */
-	u8 nr_flush;			/* LG_FLUSHES + 1: everything */
 	bool flush;			/* others want entries to be dropped */
 
 	/* fields for the processor's state */
@@ -419,7 +416,7 @@ long lg_life_op(struct lg_vcpu *v, struct lg_vcpu *t, u64 cmd, u64 arg);
 void lg_end_others(struct lg_vcpu *v);
 int lg_heed_others(struct lg_vcpu *v);
 long lg_flush_op(struct lg_vcpu *v, const struct mmuext_op *op);
-long lg_flush_va(struct lg_vcpu *v, u64 va, u64 flags);
+long lg_flush_va(struct lg_vcpu *v, u64 flags);
 void lg_wake_pollers(struct lg_vm *vm);
 long lg_poll(struct lg_vcpu *v, u64 arg);
 

@@ -160,6 +160,6 @@ long lg_update_va_mapping(struct lg_vcpu *v, u64 va, u64 pte, u64 flags)
 		if (!lg_kept_flush(v))
 		lg_drop_all(v);
 	/* flush the entry for other vCPUs */
-	return lg_flush_va(v, va, flags);
+	return lg_flush_va(v, flags);
 	return 0;
 }

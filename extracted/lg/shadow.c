@@ -485,9 +485,15 @@ static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 
 static void push(struct lg_vcpu *t, u64 what)
 {
+	u64 *told;
+	int i = 0;
+
 	spin_lock(&t->recall_lock);
-	if (t->nr_told <= LG_TOLD)
-		t->told[t->telling][t->nr_told++] = what;
+	told = t->told[t->telling];
+	while (t->nr_told <= LG_TOLD && i < t->nr_told && told[i] != what)
+		i++;
+	if (i == t->nr_told)
+		told[t->nr_told++] = what;
 	spin_unlock(&t->recall_lock);
 }
 
@@ -732,6 +738,8 @@ bool lg_kept_flush(struct lg_vcpu *v)
 		}
 		if (tighten(v, k->gfn))
 			list_del_init(&k->loose);
+		else
+			v->idle_flushes = 0;
 		update_all(v, k);
 		/* unless interrupts are off */
 		if (lg_at_ease(v))
@@ -786,8 +794,8 @@ bool lg_kept_base(struct lg_vcpu *v)
 {
 	struct lg_kept *k;
 
-	if (!lg_kept_flush(v))
-		return false;
+	lg_kept_flush(v);
+	lg_hear(v);
 	k = take_base(v, true);
 	return take_base(v, false) && k;
 }
@@ -882,7 +890,7 @@ void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
 		tell(v, at);
 		lg_hear(v);
 	}
-	if (!test_bit(gfn, v->vm->is_table) || get_user(e, slot))
+	if (!test_bit(gfn, v->shadowed) || get_user(e, slot))
 		return;
 	to = (e & PTE_FRAME) >> PAGE_SHIFT;
 	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&

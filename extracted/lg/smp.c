@@ -41,39 +41,8 @@ long lg_add_stats(struct lg_vm *vm, void __user *to)
 }
 
 /* flush for others */
-#define EVERYTHING	(1ULL << 63)	/* no canonical address */
-
-static void ask(struct lg_vcpu *t, u64 va)
-{
-	spin_lock(&t->recall_lock);
-	if (va == EVERYTHING || t->nr_flush >= LG_FLUSHES)
-		t->nr_flush = LG_FLUSHES + 1;
-	else
-		t->flush_va[t->nr_flush++] = va;
-	WRITE_ONCE(t->flush, true);
-	spin_unlock(&t->recall_lock);
-}
-
-static void flush_as_told(struct lg_vcpu *v)
-{
-	u64 va[LG_FLUSHES];
-	int n;
-
-	spin_lock(&v->recall_lock);
-	n = v->nr_flush;
-	memcpy(va, v->flush_va, sizeof(va));
-	v->nr_flush = 0;
-	WRITE_ONCE(v->flush, false);
-	spin_unlock(&v->recall_lock);
-	if (n > LG_FLUSHES)
-		lg_kept_flush(v);
-	else
-		while (n--)
-			lg_drop_page(v, va[n]);
-}
-
 /* whom: UVMF_ALL, or the address of a bitmap.  1: v itself is meant, too. */
-static long flush_others(struct lg_vcpu *v, u64 whom, u64 va)
+static long flush_others(struct lg_vcpu *v, u64 whom)
 {
 	u64 mask = whom == UVMF_ALL ? ~0ULL : 0;
 	struct lg_vcpu *t;
@@ -85,33 +54,31 @@ static long flush_others(struct lg_vcpu *v, u64 whom, u64 va)
 		return -EFAULT;
 	for_each_vcpu(i, t, v->vm)
 		if (t != v && mask & BIT_ULL(i))
-			ask(t, va);
+			WRITE_ONCE(t->flush, true);
 	lg_call_out(v->vm);
 	return mask >> v->id & 1;
 }
 
 long lg_flush_op(struct lg_vcpu *v, const struct mmuext_op *op)
 {
-	bool one = op->cmd == MMUEXT_INVLPG_MULTI ||
-		   op->cmd == MMUEXT_INVLPG_ALL;
-	bool all = op->cmd == MMUEXT_TLB_FLUSH_ALL ||
-		   op->cmd == MMUEXT_INVLPG_ALL;
-
-	if (!one && !all && op->cmd != MMUEXT_TLB_FLUSH_MULTI)
-		return 1;
-	return flush_others(v, all ? UVMF_ALL : (u64)op->arg2.vcpumask,
-			    one ? op->arg1.linear_addr : EVERYTHING);
+	switch (op->cmd) {
+	case MMUEXT_TLB_FLUSH_ALL:
+	case MMUEXT_INVLPG_ALL:
+		return flush_others(v, UVMF_ALL);
+	case MMUEXT_TLB_FLUSH_MULTI:
+	case MMUEXT_INVLPG_MULTI:
+		return flush_others(v, (u64)op->arg2.vcpumask);
+	}
+	return 1;
 }
 
-long lg_flush_va(struct lg_vcpu *v, u64 va, u64 flags)
+long lg_flush_va(struct lg_vcpu *v, u64 flags)
 {
 	u64 type = flags & UVMF_FLUSHTYPE_MASK;
 
 	if (!type || type == flags)
 		return 0;
-	if (type == UVMF_TLB_FLUSH)
-		va = EVERYTHING;
-	return min(flush_others(v, flags - type, va), 0L);
+	return min(flush_others(v, flags - type), 0L);
 }
 
 /* bring vCPUs up and down */
@@ -199,8 +166,10 @@ int lg_heed_others(struct lg_vcpu *v)
 	if (READ_ONCE(v->dead))
 		return -ESRCH;
 	lg_hear(v);
-	if (READ_ONCE(v->flush))
-		flush_as_told(v);
+	if (READ_ONCE(v->flush)) {
+		smp_store_mb(v->flush, false);	/* before anything is read */
+		lg_kept_flush(v);
+	}
 	/* What was set up by another is seen behind its store. */
 	if (smp_load_acquire(&v->state) == LG_UP)
 		return 0;
