@@ -181,9 +181,8 @@ static long set_segment_base(struct lg_vcpu *v, u64 which, u64 base)
 		d->kgs_base = segment_base(v, base);
 		return 0;
 	}
-	if (which >= ARRAY_SIZE(msr) || !lg_write_msr(v, msr[which], base))
-		return -EINVAL;
-	return 0;
+	return which < ARRAY_SIZE(msr) && lg_write_msr(v, msr[which], base) ?
+		0 : -EINVAL;
 }
 
 /* read and write debug registers */

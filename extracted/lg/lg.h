@@ -372,7 +372,6 @@ long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* memory.c: walks that are remembered */
 int lg_walk_seen(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
-int lg_read_words(struct lg_vcpu *v, u64 va, u64 *to, size_t len);
 void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to);
 
 /* wide.c */

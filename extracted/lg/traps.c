@@ -87,7 +87,6 @@ void lg_deliver_events(struct lg_vcpu *v)
 	if (!lg_event_pending(v) || !upcall.address)
 		return;
 	v->stats.events++;
-	upcall.flags = LG_MASK;
 	bounce(v, &upcall, false, 0);
 }
 
