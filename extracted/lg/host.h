@@ -44,7 +44,7 @@ static inline bool host_clears_buffers(void)
 #define host_shrinker_data(s)	((s)->private_data)
 #else
 struct host_shrinker {
-	struct shrinker s;
+	struct shrinker s;		/* first */
 	void *data;
 };
 #define host_shrinker_data(p) \
@@ -52,9 +52,7 @@ struct host_shrinker {
 
 static inline struct shrinker *shrinker_alloc(unsigned int flags, char *name)
 {
-	struct host_shrinker *h = kzalloc(sizeof(*h), GFP_KERNEL);
-
-	return h ? &h->s : NULL;
+	return kzalloc(sizeof(struct host_shrinker), GFP_KERNEL);
 }
 
 static inline void shrinker_register(struct shrinker *s)

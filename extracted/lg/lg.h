@@ -192,7 +192,7 @@ struct lg_vcpu {
 	spinlock_t recall_lock;
 	u64 recall_from, recall_to;	/* frames whose leaves must go */
 	bool recall;			/* there are such, or tables */
-	unsigned long shrink;		/* tables that the host wants back */
+	bool shrink;			/* the host wants the tables back */
 	int in_guest;			/* the CPU that has it in the guest, or -1 */
 	int state;			/* enum lg_state */
 	#define LG_FLUSHES	4

@@ -782,8 +782,7 @@ bool lg_kept_base(struct lg_vcpu *v)
 {
 	struct lg_kept *k;
 
-	if (!lg_kept_flush(v))
-		return false;
+	lg_kept_flush(v);
 	k = take_base(v, true);
 	return take_base(v, false) && k;
 }

@@ -290,11 +290,11 @@ ist_from_guest:
 	cmpq	$-256, %\reg
 	ja	not_here
 .endm
-.macro take_kernel_root
-	movq	DATA(LG_D_KERNEL_ROOT), %rax
+.macro take_root root
+	movq	DATA(\root), %rax
 	movq	%rax, %cr3
 	movq	DATA(LG_D_KEEP), %rax
-	orq	%rax, DATA(LG_D_KERNEL_ROOT)
+	orq	%rax, DATA(\root)
 .endm
 .macro push_frame first, words
 	movq	DATA(LG_D_INFO), %rdx
@@ -353,7 +353,7 @@ road:
 road_touch:
 	/* enter the guest's kernel by the road */
 	bounce:
-		take_kernel_root
+		take_root LG_D_KERNEL_ROOT
 		push_frame LG_D_RIP, 5
 		jmp	bounced
 	/* return by the road */
@@ -528,7 +528,7 @@ road_touch:
 		jnz	not_here
 		cmpb	$0, DATA(LG_D_IN_STEP)
 		je	not_here
-		take_kernel_root
+		take_root LG_D_KERNEL_ROOT
 		shlq	$17, %rdx
 		shrq	$29, %rdx
 		movabsq	$LG_LINEAR, %rax
@@ -590,10 +590,7 @@ road_touched:
 			cmpw	$0, DATA(LG_D_VERW)
 			je	1f
 			verw	DATA(LG_D_VERW)
-		1:	movq	DATA(LG_D_USER_ROOT), %rax
-			movq	%rax, %cr3
-			movq	DATA(LG_D_KEEP), %rax
-			orq	%rax, DATA(LG_D_USER_ROOT)
+		1:	take_root LG_D_USER_ROOT
 		jmp	on_road
 	called:
 		movq	$0, (%rsp)
