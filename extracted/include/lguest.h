@@ -124,11 +124,8 @@ struct lg_stats {
 	__u64 shadow_pages;	/* held now */
 	/* more counts */
 	__u64 reasons[37];	/* exits: 32 vectors and five others */
-	__u64 calls[64];	/* hypercalls by number, */
-	__u64 pieces[64];	/* and those within multicalls */
+	__u64 calls[64];	/* hypercalls by number, those within multicalls too */
 	__u64 zaps;		/* pages whose shadow entries were dropped */
-	__u64 drops;		/* shadow tables forgotten */
-	__u64 injected;		/* exceptions for the guest's kernel */
 	__u64 ports;		/* port accesses answered in the module */
 	__u64 runs;		/* LG_RUN: times the launcher was needed */
 };

@@ -182,15 +182,13 @@ static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 	if (!v || current->mm != vm->mm)
 		return -EPERM;
 	/* find the vCPU that is meant */
-	{
-		u32 id;
+	u32 id;
 
-		if (get_user(id, &arg->vcpu))
-			return -EFAULT;
-		if (id >= vm->nr_vcpus)
-			return -EINVAL;
-		v = vm->vcpus[array_index_nospec(id, vm->nr_vcpus)];
-	}
+	if (get_user(id, &arg->vcpu))
+		return -EFAULT;
+	if (id >= vm->nr_vcpus)
+		return -EINVAL;
+	v = vm->vcpus[array_index_nospec(id, vm->nr_vcpus)];
 	if (!mutex_trylock(&v->lock))
 		return -EBUSY;
 	/* run with a fresh answer */

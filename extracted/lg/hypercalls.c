@@ -389,7 +389,6 @@ static long multicall(struct lg_vcpu *v, u64 list, u64 count)
 		if (lg_write(v, at + offsetof(struct multicall_entry, result),
 			     &e.result, sizeof(e.result)))
 			return -EFAULT;
-		v->stats.pieces[c.nr & 63]++;
 		/* unless interrupts are off */
 		if (lg_at_ease(v))
 		cond_resched();
@@ -402,6 +401,8 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 {
 	const u64 *a = c->arg;
 
+	/* count the call by its number */
+	v->stats.calls[c->nr & 63]++;
 	/* leave for calls that need the host */
 	if (!(QUICK_CALLS & BIT_ULL(c->nr & 63)))
 		lg_to_host(v);
@@ -475,8 +476,6 @@ void lg_hypercall(struct lg_vcpu *v)
 	struct call c = { d->rax, { d->rdi, d->rsi, d->rdx, d->r10, d->r8 } };
 
 	v->stats.hypercalls++;
-	/* count the call by its number */
-	v->stats.calls[c.nr & 63]++;
 	if (c.nr == __HYPERVISOR_iret) {
 		lg_iret(v);
 		return;

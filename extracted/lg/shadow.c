@@ -529,7 +529,6 @@ static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 	int i;
 
 	set_link(v, &last, link_to(k, 0));
-	v->stats.drops++;
 	hash_del(&k->hash);
 	list_del_init(&k->loose);
 	for (i = 0; i < 2; i++)

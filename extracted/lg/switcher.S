@@ -394,11 +394,10 @@ road_touch:
 		jmp	returned
 	/* answer calls on the road */
 	multicall:
-		cmpq	$32, %rsi
-		ja	not_here
+		leaq	-1(%rsi), %rax
+		cmpq	$32, %rax		/* 1 to 32 of them */
+		jae	not_here
 		movl	%esi, DATA(LG_D_CALLS)
-		testl	%esi, %esi
-		jz	not_here
 		movq	%rdi, DATA(LG_D_CURSOR)
 	/* begin the next call */
 	next_call:
@@ -436,12 +435,9 @@ road_touch:
 		/* name the base's register */
 			movl	$MSR_FS_BASE, %ecx
 			cmpq	$SEGBASE_GS_USER, %rdi
+			ja	not_here
 			jb	1f
 			movl	$MSR_KERNEL_GS_BASE, %ecx
-			je	1f
-			movl	$MSR_GS_BASE, %ecx
-			cmpq	$SEGBASE_GS_KERNEL, %rdi
-			jne	not_here
 		1:
 		wrmsr
 	/* go on to the next call */
@@ -458,10 +454,8 @@ road_touch:
 	read_base:
 		cmpl	$X86_TRAP_GP, %eax
 		jne	not_here
-		movl	%ecx, %edx
-		subl	$MSR_FS_BASE, %edx	/* and two behind it */
-		cmpl	$MSR_KERNEL_GS_BASE - MSR_FS_BASE, %edx
-		ja	not_here
+		cmpl	$MSR_KERNEL_GS_BASE, %ecx
+		jne	not_here
 		movq	DATA(LG_D_RIP), %rdi
 		harmless rdi
 		cmpw	$0x320f, (%rdi)		/* rdmsr */
