@@ -254,7 +254,8 @@ static long time_area(struct lg_vcpu *v, u64 va)
 /* Always running: the time that the host takes away is not told. */
 static long runstate(struct lg_vcpu *v, u64 va)
 {
-	struct vcpu_runstate_info r = { .state = RUNSTATE_running };
+	static const struct vcpu_runstate_info r = {	/* its gap is zero */
+		.state = RUNSTATE_running };
 
 	return lg_write(v, va, &r, sizeof(r));
 }

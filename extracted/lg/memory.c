@@ -119,9 +119,7 @@ void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to)
 {
 	struct lg_seen *s;
 
-	if (!from)
-		memset(v->seen, 0, sizeof(v->seen));
-	for (s = v->seen; from && s < v->seen + LG_SEEN; s++)
+	for (s = v->seen; s < v->seen + LG_SEEN; s++)
 		if ((s->key >= from && s->key <= to) || s->key & X86_PF_USER)
 			s->key = 0;
 }
