@@ -20,15 +20,12 @@ struct call {
 	u64 nr, arg[5];
 };
 
-#define QUICK_CALLS	(BIT_ULL(__HYPERVISOR_mmu_update) | \
-			 BIT_ULL(__HYPERVISOR_physdev_op) | \
-			 BIT_ULL(__HYPERVISOR_stack_switch) | \
-			 BIT_ULL(__HYPERVISOR_fpu_taskswitch) | \
-			 BIT_ULL(__HYPERVISOR_update_descriptor) | \
-			 BIT_ULL(__HYPERVISOR_multicall) | \
-			 BIT_ULL(__HYPERVISOR_update_va_mapping) | \
-			 BIT_ULL(__HYPERVISOR_set_segment_base) | \
-			 BIT_ULL(__HYPERVISOR_mmuext_op))
+#define QUICK(name)	BIT_ULL(__HYPERVISOR_##name)
+#define QUICK_CALLS	(QUICK(mmu_update) | QUICK(update_va_mapping) | \
+			 QUICK(mmuext_op) | QUICK(multicall) | \
+			 QUICK(stack_switch) | QUICK(set_segment_base) | \
+			 QUICK(fpu_taskswitch) | QUICK(physdev_op) | \
+			 QUICK(update_descriptor))
 
 /* answer each kind of call */
 /* say which Xen we are */

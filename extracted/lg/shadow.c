@@ -781,7 +781,8 @@ bool lg_kept_base(struct lg_vcpu *v)
 {
 	struct lg_kept *k;
 
-	lg_kept_flush(v);
+	if (!lg_kept_flush(v))
+		return false;
 	k = take_base(v, true);
 	return take_base(v, false) && k;
 }
