@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* headers of the agent */
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
@@ -234,14 +234,13 @@ static void make_pipe(struct session *s, int stream, int far[3])
 
 static void make_terminal(struct session *s, const struct job *j, int far[3])
 {
-	struct winsize size = { .ws_row = j->rows, .ws_col = j->cols };
 	int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 
 	if (m < 0 || grantpt(m) < 0 || unlockpt(m) < 0)
 		fail("make", "a terminal");
 	far[0] = open(ptsname(m), O_RDWR | O_NOCTTY | O_CLOEXEC);
 	fchown(far[0], j->uid, -1);
-	ioctl(m, TIOCSWINSZ, &size);
+	ioctl(m, TIOCSWINSZ, &j->size);
 	s->fd[0] = m;
 	s->fd[1] = fcntl(m, F_DUPFD_CLOEXEC, 3);
 	far[1] = fcntl(far[0], F_DUPFD_CLOEXEC, 3);
@@ -272,21 +271,16 @@ static _Noreturn void run(const struct job *j, const int far[3])
 	}
 	environ = argv + j->argc + 1;
 	/* become the caller */
-	if (setgroups(j->groups, groups) || setgid(j->gid) || setuid(j->uid)) {
-		dprintf(2, "lguest: cannot become user %u in the guest: %s\n",
-			j->uid, strerror(errno));
-		_exit(125);
-	}
-	if (chdir(dir)) {
-		dprintf(2, "lguest: cannot enter %s in the guest: %s\n", dir,
-			strerror(errno));
-		_exit(125);
-	}
+	program_invocation_short_name = "lguest";
+	if (setgroups(j->groups, groups) || setgid(j->gid) || setuid(j->uid))
+		err(125, "cannot become user %u in the guest", j->uid);
+	if (chdir(dir))
+		err(125, "cannot enter %s in the guest", dir);
 	/* execute the command */
 	execvp(argv[0], argv);
-	dprintf(2, "lguest: %s: %s in the guest\n", argv[0],
-		errno == ENOENT ? "not found" : strerror(errno));
-	_exit(errno == ENOENT ? 127 : 126);
+	if (errno == ENOENT)
+		errx(127, "%s: not found in the guest", argv[0]);
+	err(126, "%s cannot be run in the guest", argv[0]);
 }
 
 static void start(struct session *s, const struct job *j)
@@ -432,8 +426,7 @@ static void obey(void *arg, const struct message *m, const uint8_t *body)
 	else if (m->type == CLOSE)
 		hang_up(s);
 	else if (m->type == SIZE)
-		ioctl(s->fd[1], TIOCSWINSZ, &(struct winsize) {
-			.ws_row = *word, .ws_col = *word >> 16 });
+		ioctl(s->fd[1], TIOCSWINSZ, body);
 }
 
 /* be the first process */

@@ -123,12 +123,9 @@ struct lg_stats {
 	__u64 flushes;		/* times the whole shadow was dropped */
 	__u64 shadow_pages;	/* held now */
 	/* more counts */
-	__u64 reasons[37];	/* exits: 32 vectors; LG_REASON_* */
-	__u64 calls[64];	/* hypercalls by number, */
-	__u64 pieces[64];	/* and those within multicalls */
+	__u64 reasons[37];	/* exits: 32 vectors and five others */
+	__u64 calls[64];	/* hypercalls by number, those within multicalls too */
 	__u64 zaps;		/* pages whose shadow entries were dropped */
-	__u64 drops;		/* shadow tables forgotten */
-	__u64 injected;		/* exceptions for the guest's kernel */
 	__u64 ports;		/* port accesses answered in the module */
 	__u64 runs;		/* LG_RUN: times the launcher was needed */
 };
@@ -145,11 +142,5 @@ struct lg_stats {
 #define LG_IRQ		_IO('L', 7)	/* arg: device | bits << 8 */
 
 #define LG_BELL(n, q)	(LG_NR_PORTS + (n) * LG_NR_QUEUES + (q))
-
-#define LG_REASON_IRQ		32
-#define LG_REASON_SYSCALL	33
-#define LG_REASON_SYSCALL32	34
-#define LG_REASON_NONE		35
-#define LG_REASON_OTHER		36
 
 #endif /* LGUEST_H */

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define AGENT_PORT	"org.lguest.agent"
 #define NR_SESSIONS	16
@@ -24,7 +25,8 @@ struct message {
 
 struct job {
 	uint32_t uid, gid, argc, envc;
-	uint16_t rows, cols, groups;
+	struct winsize size;
+	uint16_t groups;
 	uint8_t tty, errors_apart;
 };
 

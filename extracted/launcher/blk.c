@@ -121,12 +121,9 @@ static void ended(struct disk *k, struct request *r, long n)
 		hand_over(k, r);
 		return;
 	}
-	/* say that the host cannot */
-	if (n == -EOPNOTSUPP) {
-		end(k, r, VIRTIO_BLK_S_UNSUPP);
-		return;
-	}
 	end(k, r, n == (moves ? r->left : 0) ? VIRTIO_BLK_S_OK :
+		  /* say that the host cannot */
+		  n == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP :
 		  VIRTIO_BLK_S_IOERR);
 }
 

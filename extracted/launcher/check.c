@@ -79,10 +79,7 @@ static void check_kernel(void)
 	uname(&u);
 	sscanf(u.release, "%d.%d", &major, &minor);
 	/* judge the kernel */
-	if (strcmp(u.machine, "x86_64"))
-		tell(NO, "kernel", "a kernel for %s: lguest needs a 64-bit "
-		     "x86 kernel", u.machine);
-	else if (grep_file("/sys/hypervisor/guest_type", " PV "))
+	if (grep_file("/sys/hypervisor/guest_type", " PV "))
 		tell(NO, "kernel", "this host is a Xen PV guest itself, and "
 		     "Xen has the addresses that lguest needs: use a PVH "
 		     "guest as host");

@@ -162,7 +162,7 @@ void storage_check(const char *path, int fd, uint64_t size);
 void session_shell(const struct options *opt);
 void console_lend(int sig);
 
-void name_lock(const char *name);
+void name_take(const char *name);
 
 void symbols_open(const char *path);
 bool symbols_print(uint64_t addr);

@@ -108,8 +108,7 @@ int main(int argc, char **argv)
 	pthread_attr_setstacksize(&small, 256 << 10);
 	pthread_setattr_default_np(&small);
 	session_plan(&g, &opt);
-	if (opt.name)
-		name_lock(opt.name);
+	name_take(opt.name);
 	devices_open(&g);
 	close(device_open());
 	catch_signals();

@@ -23,13 +23,6 @@ struct net {
 	bool full;		/* it did not take the last frame */
 	size_t bare;		/* bytes of the header that it leaves out */
 	size_t waiting;		/* bytes of in[] that wait for buffers */
-	/* further state of a network device */
-	uint16_t parts;			/* buffers that a large frame took, */
-	uint16_t smaller;		/* that many frames ago */
-	size_t room;			/* of the frame, read into buffers: */
-	uint16_t heads[VQ_MAX];		/* into these, */
-	size_t bytes[VQ_MAX];		/* which hold that much, */
-	struct chain first;		/* and begin with this one */
 	uint8_t in[HEADER + FRAME_MAX] __attribute__((aligned(8)));
 };
 
@@ -61,76 +54,6 @@ static void ready(struct device *d)
 	      (accepted(d, VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0));
 }
 
-/* read straight into buffers */
-static void expect(struct net *n, uint16_t parts)
-{
-	if (parts < n->parts && ++n->smaller < 32)
-		return;
-	n->parts = parts;
-	n->smaller = 0;
-}
-
-static ssize_t read_straight(struct net *n)		/* room is 0 */
-{
-	struct vq *q = &n->dev->vq[RX];
-	struct iovec v[CHAIN_MAX + 2], *p = v + 1;
-	struct chain later, *c = &n->first;
-	uint16_t before = q->last_avail;
-	int nr = 0;
-	ssize_t size;
-
-	/* lay out as many buffers as expected */
-	for (int i = 0; i < n->parts && vq_pop(q, c) &&
-			nr + c->nr_in <= CHAIN_MAX; i++) {
-		n->heads[i] = c->head;
-		n->bytes[i] = c->in_len;
-		n->room += c->in_len;
-		memcpy(p + nr, c->iov + c->nr_out, c->nr_in * sizeof(*p));
-		nr += c->nr_in;
-		c = &later;
-	}
-	q->last_avail = before;
-	/* put our own memory before and behind them */
-	if (n->room <= HEADER || n->first.in_len < HEADER)
-		n->room = nr = 0;
-	else
-		n->room -= iov_write(&p, &nr, NULL, HEADER);
-	if (n->room > FRAME_MAX - HEADER)
-		n->room = FRAME_MAX - HEADER;
-	*--p = (struct iovec) { n->in + n->bare, HEADER - n->bare };
-	p[nr + 1] = (struct iovec) { n->in + HEADER + n->room,
-				     FRAME_MAX - HEADER - n->room };
-	size = readv(n->cable, p, nr + 2);
-	/* take a frame back that is larger */
-	if (size > 0 && n->bare + size > HEADER + n->room) {
-		p++;
-		iov_read(&p, &nr, n->in + HEADER, n->room);
-		n->room = 0;
-	}
-	return size;
-}
-
-static bool place(struct net *n)
-{
-	struct virtio_net_hdr_v1 *h = (void *)n->in;
-	struct iovec *v = n->first.iov + n->first.nr_out;
-	struct vq *q = &n->dev->vq[RX];
-	uint16_t parts = 0;
-	size_t k;
-
-	for (size_t at = 0; at < n->waiting; at += k) {
-		k = n->bytes[parts];
-		if (k > n->waiting - at)
-			k = n->waiting - at;
-		vq_push(q, n->heads[parts++], k);
-	}
-	q->last_avail += parts;
-	h->num_buffers = parts;
-	iov_write(&v, &n->first.nr_in, n->in, HEADER);
-	expect(n, parts);
-	return true;
-}
-
 static bool deliver_merged(struct net *n)
 {
 	struct vq *q = &n->dev->vq[RX];
@@ -140,9 +63,6 @@ static bool deliver_merged(struct net *n)
 	struct iovec *v, pieces[CHAIN_MAX];
 	int left;
 
-	/* see whether it is there already */
-	if (n->room)
-		return place(n);
 	/* fill buffers until the frame is in */
 	for (size_t at = 0; at < n->waiting; at += bytes[parts++]) {
 		struct chain *to = &c[!!parts];
@@ -163,8 +83,6 @@ static bool deliver_merged(struct net *n)
 	iov_write(&v, &left, &parts, sizeof(parts));
 	for (int i = 0; i < parts; i++)
 		vq_push(q, heads[i], bytes[i]);
-	/* expect the next frame to need as many */
-	expect(n, parts);
 	return true;
 }
 
@@ -196,11 +114,8 @@ static void receive(struct net *n)
 {
 	for (int i = 0; i < BURST; i++) {
 		if (!n->waiting) {
-			ssize_t size =
-				/* read a frame into the guest's buffers, or */
-				accepted(n->dev, VIRTIO_NET_F_MRG_RXBUF) &&
-				(n->room = 0, n->parts > 1) ? read_straight(n) :
-				read(n->cable, n->in + n->bare, FRAME_MAX);
+			ssize_t size = read(n->cable, n->in + n->bare,
+					    FRAME_MAX);
 
 			/* leave if there is no frame */
 			if (size < 0 && errno != EAGAIN && n->cable >= 0) {

@@ -222,7 +222,7 @@ static socklen_t address_of(struct sockaddr_un *a, const char *name)
 
 	*a = (struct sockaddr_un) { .sun_family = AF_UNIX };
 	n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1,
-		     "lguest/%u/%s/agent", getuid(), name);
+		     "lguest/%u/%s", getuid(), name);
 	return offsetof(struct sockaddr_un, sun_path) + 1 + n;
 }
 
@@ -318,14 +318,20 @@ static void welcome(void *arg, short revents)
 	watch_client(clients[id]);
 }
 
-void port_listen(const char *name)
+void name_take(const char *name)
 {
 	static int fd;
 	struct sockaddr_un a;
+	char number[16];
 
+	snprintf(number, sizeof(number), "%d", getpid());
+	name = name ?: number;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (void *)&a, address_of(&a, name)) < 0 ||
-	    listen(fd, 8) < 0 || watch(fd, POLLIN, welcome, &fd) < 0)
-		die(NO_RESOURCE, "cannot listen for more sessions of the "
-		    "guest %s: %m", name);
+	if (fd < 0 || bind(fd, (void *)&a, address_of(&a, name)) < 0)
+		die(NO_RESOURCE, errno == EADDRINUSE ?
+		    "a guest named %s runs already: choose another --name" :
+		    "the name %s cannot be taken", name);
+	if (port.device && (listen(fd, 8) < 0 ||
+			    watch(fd, POLLIN, welcome, &fd) < 0))
+		die(NO_RESOURCE, "the guest %s cannot listen: %m", name);
 }

@@ -9,7 +9,7 @@
 /* the session's state */
 static struct {
 	char **argv;		/* none: this guest is for no command */
-	int socket;		/* to the launcher; 0: we are it */
+	FILE *launcher;		/* where we are not it */
 	int status;
 	bool begun, over, tty, end_of_input, escape, verbose;
 	bool host_root;		/* our directory is there, in the guest */
@@ -17,8 +17,7 @@ static struct {
 	struct buffer out[3];
 	uint32_t written[3];	/* and not acknowledged */
 	int console;		/* the reading end of what hvc0 says */
-	char kept[8192];
-	size_t nr_kept;
+	struct buffer kept;	/* of it */
 } session = { .status = -1, .window = WINDOW };
 static void share_root(struct options *opt, const char **modules, char **words);
 
@@ -39,28 +38,18 @@ static void add_mount(char **words, const struct share *s)
 }
 
 /* send a message */
-static void send_all(const void *p, size_t n)
-{
-	while (n) {
-		ssize_t done = send(session.socket, p, n, MSG_NOSIGNAL);
-
-		if (done < 0 && errno != EINTR)
-			die(CRASHED, "the guest is gone");
-		p += done > 0 ? done : 0;
-		n -= done > 0 ? done : 0;
-	}
-}
-
 static void tell(int type, int stream, const void *body, size_t n)
 {
 	struct message m = { type, stream, 0, n };
 
-	if (!session.socket) {
+	if (!session.launcher) {
 		port_send(0, type, stream, body, n);
 		return;
 	}
-	send_all(&m, sizeof(m));
-	send_all(body, n);
+	fwrite(&m, sizeof(m), 1, session.launcher);
+	fwrite(body, 1, n, session.launcher);
+	if (fflush(session.launcher))
+		die(CRASHED, "the guest is gone");
 }
 
 /* carry input */
@@ -151,7 +140,7 @@ static void finish(void)
 		return;
 	session.over = true;
 	unwatch(0);
-	if (!session.socket)
+	if (!session.launcher)
 		tell(OFF, 0, NULL, 0);
 }
 
@@ -200,30 +189,26 @@ void session_take(void *arg, const struct message *m, const uint8_t *body)
 static void tell_size(void)
 {
 	struct winsize size;
-	uint32_t word;
 
-	if (!session.tty || ioctl(1, TIOCGWINSZ, &size) < 0)
-		return;
-	word = size.ws_row | size.ws_col << 16;
-	tell(SIZE, 0, &word, sizeof(word));
+	if (session.tty && !ioctl(1, TIOCGWINSZ, &size))
+		tell(SIZE, 0, &size, sizeof(size));
 }
+
+static sigset_t passed;
 
 static void signalled(void *arg, short revents)
 {
 	struct signalfd_siginfo info;
 	uint32_t word;
-	sigset_t one;
 
 	if (read((long)arg, &info, sizeof(info)) != sizeof(info))
 		return;
 	word = info.ssi_signo;
 	if (!session.begun) {
 		/* let the signal do its work */
-		sigemptyset(&one);
-		sigaddset(&one, word);
-		pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+		pthread_sigmask(SIG_UNBLOCK, &passed, NULL);
 		raise(word);
-		pthread_sigmask(SIG_BLOCK, &one, NULL);
+		pthread_sigmask(SIG_BLOCK, &passed, NULL);
 	} else if (word == SIGWINCH) {
 		tell_size();
 	} else {
@@ -233,16 +218,14 @@ static void signalled(void *arg, short revents)
 
 static void watch_signals(void)
 {
-	static const int passed[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
 		SIGUSR1, SIGUSR2, SIGWINCH };
-	sigset_t set;
 	long fd;
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(passed) / sizeof(*passed); i++)
-		sigaddset(&set, passed[i]);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		sigaddset(&passed, numbers[i]);
+	pthread_sigmask(SIG_BLOCK, &passed, NULL);
+	fd = signalfd(-1, &passed, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0 || watch(fd, POLLIN, signalled, (void *)fd))
 		die(NO_RESOURCE, "cannot receive signals: %m");
 	signal(SIGPIPE, SIG_IGN);
@@ -262,7 +245,6 @@ static void send_job(void)
 			 .tty = session.tty, .errors_apart = !isatty(2),
 			 .groups = n > 0 ? n : 0 };
 	char *dir = getcwd(NULL, 0);
-	struct winsize size = { 0 };
 	struct buffer b = { 0 };
 
 	/* count the job's strings */
@@ -270,10 +252,8 @@ static void send_job(void)
 		j.argc++;
 	for (char **s = environ; *s; s++)
 		j.envc++;
-	if (session.tty && !ioctl(1, TIOCGWINSZ, &size)) {
-		j.rows = size.ws_row;
-		j.cols = size.ws_col;
-	}
+	if (session.tty)
+		ioctl(1, TIOCGWINSZ, &j.size);
 	buffer_add(&b, &j, sizeof(j));
 	buffer_add(&b, groups, j.groups * sizeof(*groups));
 	add_string(&b, session.host_root && dir ? dir : "/");
@@ -303,22 +283,19 @@ void session_begin(void)
 }
 
 /* keep what the console says */
+#define KEPT	8192
+
 static void keep(void *arg, short revents)
 {
 	char text[PIECE];
 	ssize_t n;
 
 	while ((n = read(session.console, text, sizeof(text))) > 0) {
-		size_t over = session.nr_kept + n;
-
 		if (session.verbose && write(2, text, n) == n)
 			continue;
-		over = over > sizeof(session.kept) ?
-			over - sizeof(session.kept) : 0;
-		session.nr_kept -= over;
-		memmove(session.kept, session.kept + over, session.nr_kept);
-		memcpy(session.kept + session.nr_kept, text, n);
-		session.nr_kept += n;
+		buffer_add(&session.kept, text, n);
+		if (session.kept.n > KEPT)
+			buffer_drop(&session.kept, session.kept.n - KEPT);
 	}
 }
 
@@ -405,11 +382,6 @@ void session_plan(struct guest *g, struct options *opt)
 	opt->console = keep_console();
 	watch_signals();
 	port_add(g);
-	/* listen for more sessions */
-	if (asprintf(&text, "%d", getpid()) < 0)
-		die(INTERNAL, "no memory for a name");
-	port_listen(opt->name ?: text);
-	free(text);
 }
 static void share_root(struct options *opt, const char **modules, char **words)
 {
@@ -471,9 +443,9 @@ int session_end(void)
 		return session.argv ? session.status : -1;
 	keep(NULL, 0);
 	fprintf(stderr, "lguest: the guest ended before its command did.\n");
-	if (session.nr_kept)
+	if (session.kept.n)
 		fprintf(stderr, "Its console said last:\n%.*s\n",
-			(int)session.nr_kept, session.kept);
+			(int)session.kept.n, session.kept.data);
 	return -1;
 }
 
@@ -492,7 +464,7 @@ static void from_launcher(void *arg, short revents)
 {
 	static struct frames frames;
 	uint8_t text[PIECE];
-	ssize_t n = recv(session.socket, text, sizeof(text), MSG_DONTWAIT);
+	ssize_t n = recv((long)arg, text, sizeof(text), MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -503,16 +475,20 @@ static void from_launcher(void *arg, short revents)
 int session_console(char **argv)
 {
 	static char *shell[2] = { "sh" };
+	long fd;
 
 	atexit(own_failure);
 	if (!argv[0])
 		die(BAD_USAGE, "lguest console NAME [COMMAND...]: the name is "
 		    "that of a running guest, or its process number");
 	session.argv = argv[1] ? argv + 1 : shell;
-	session.socket = port_connect(argv[0]);
+	fd = port_connect(argv[0]);
+	session.launcher = fdopen(fd, "w");
+	if (!session.launcher)
+		die(INTERNAL, "no memory for a session");
 	watch_signals();
 	session_begin();
-	watch(session.socket, POLLIN, from_launcher, NULL);
+	watch(fd, POLLIN, from_launcher, (void *)fd);
 	while (!session.over)
 		loop_work();
 	return session.status;

@@ -14,7 +14,6 @@ void buffer_add(struct buffer *b, const void *p, size_t n);
 void buffer_drop(struct buffer *b, size_t n);
 
 void port_add(struct guest *g);
-void port_listen(const char *name);
 int port_connect(const char *name);
 void port_send(int session, int type, int stream, const void *body, size_t n);
 

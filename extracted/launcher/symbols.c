@@ -11,22 +11,19 @@
 bool guest_read(const struct domain *d, uint64_t root, uint64_t va,
 		uint64_t *value)
 {
-	uint64_t pfn = root, entry;
+	uint64_t pfn = root;
 
 	if (va % 8)
 		return false;
-	for (int shift = 39; shift >= 12; shift -= 9) {
+	for (int shift = 39; shift >= 3; shift -= 9) {
 		/* step down one level */
 		if (pfn >= d->frames)
 			return false;
-		entry = ((uint64_t *)frame_at(d, pfn))[va >> shift & 511];
-		if (!(entry & PTE_P) || (shift > 12 && entry & PTE_LARGE))
+		*value = ((uint64_t *)frame_at(d, pfn))[va >> shift & 511];
+		if ((shift > 3 && !(*value & PTE_P)) || (shift > 12 && *value & PTE_LARGE))
 			return false;
-		pfn = PTE_FRAME(entry);
+		pfn = PTE_FRAME(*value);
 	}
-	if (pfn >= d->frames)
-		return false;
-	*value = ((uint64_t *)frame_at(d, pfn))[va % PAGE_SIZE / 8];
 	return true;
 }
 
@@ -70,13 +67,12 @@ bool symbols_print(uint64_t addr)
 /* print a backtrace */
 static bool follows_call(const struct guest *g, uint64_t addr)
 {
-	uint64_t at = addr - 5, lo, hi = 0;
-	const struct lg_regs *r = &g->run.regs;
+	uint64_t at = addr - 5, word;
+	uint64_t root = g->run.regs.cr3;
 
-	if ((int64_t)addr >= 0 || !guest_read(&g->dom, r->cr3, at & -8, &lo))
-		return false;
-	guest_read(&g->dom, r->cr3, (at & -8) + 8, &hi);
-	return (lo >> at % 8 * 8 & 0xff) == 0xe8;
+	return (int64_t)addr < 0 &&
+		guest_read(&g->dom, root, at & -8, &word) &&
+		(word >> at % 8 * 8 & 0xff) == 0xe8;
 }
 
 void print_backtrace(const struct guest *g)

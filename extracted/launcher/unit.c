@@ -746,7 +746,7 @@ static void test_lonely_pty(void *arg)
 
 static void test_name_free(void *arg)
 {
-	name_lock("unit");
+	name_take("unit");
 }
 
 static void test_names(void)
@@ -759,7 +759,7 @@ static void test_names(void)
 		exit(INTERNAL);
 	holder = fork();
 	if (!holder) {
-		name_lock("unit");
+		name_take("unit");
 		CHECK(write(pipes[1], "x", 1) == 1);
 		pause();
 	}

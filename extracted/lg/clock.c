@@ -43,9 +43,8 @@ static enum hrtimer_restart timer_rings(struct hrtimer *timer)
 int lg_timer_set(struct lg_vcpu *v, u64 when)
 {
 	u64 now = lg_clock_now(v->vm);
-	u64 delta = when > now ? when - now : 0;
+	u64 delta = min_t(u64, max(when, now) - now, KTIME_MAX / 2);
 
-	delta = min_t(u64, delta, KTIME_MAX / 2);
 	hrtimer_start(&v->timer, ns_to_ktime(delta), HRTIMER_MODE_REL);
 	return 0;
 }

@@ -151,24 +151,22 @@ static int lg_create(struct lg_vm *vm, const struct lg_create __user *arg)
 		return -EINVAL;
 	if (vm->mm)
 		return -EBUSY;
-	/* follow the host's memory */
-	if (vm->shrinker)
-		return -EBUSY;
+	/* claim the slot and the address space */
 	vm->base = c.base;
 	vm->frames = c.frames;
+	/* follow the host's memory */
+	if (vm->notifier.mm)
+		return -EBUSY;
 	vm->nr_vcpus = c.vcpus;
 	err = lg_follow_start(vm);
 	if (err)
 		return err;
-	/* claim the slot and the address space */
 	err = ida_alloc_range(&slots, 1, 511, GFP_KERNEL);
 	if (err < 0)
 		return err;
 	vm->slot = err;
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
-	vm->base = c.base;
-	vm->frames = c.frames;
 	return lg_memory_init(vm) ?:
 		/* create the other vCPUs, and */
 		lg_others_create(vm, &c) ?:
@@ -184,15 +182,13 @@ static long lg_do_run(struct lg_vm *vm, struct lg_run __user *arg)
 	if (!v || current->mm != vm->mm)
 		return -EPERM;
 	/* find the vCPU that is meant */
-	{
-		u32 id;
+	u32 id;
 
-		if (get_user(id, &arg->vcpu))
-			return -EFAULT;
-		if (id >= vm->nr_vcpus)
-			return -EINVAL;
-		v = vm->vcpus[array_index_nospec(id, vm->nr_vcpus)];
-	}
+	if (get_user(id, &arg->vcpu))
+		return -EFAULT;
+	if (id >= vm->nr_vcpus)
+		return -EINVAL;
+	v = vm->vcpus[array_index_nospec(id, vm->nr_vcpus)];
 	if (!mutex_trylock(&v->lock))
 		return -EBUSY;
 	/* run with a fresh answer */

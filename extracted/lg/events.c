@@ -166,23 +166,13 @@ static long event_op(struct lg_vcpu *v, unsigned int op, union event_arg *a)
 	u32 n;
 
 	/* turn to the vCPU that is meant */
-	switch (op) {
-	case EVTCHNOP_bind_virq:
-		n = a->virq.vcpu;
-		break;
-	case EVTCHNOP_bind_ipi:
-		n = a->ipi.vcpu;
-		break;
-	case EVTCHNOP_bind_vcpu:
-		n = a->vcpu.vcpu;
-		break;
-	default:
-		n = 0;
-		/* find the vCPU that has the port */
-		if ((op == EVTCHNOP_close || op == EVTCHNOP_send ||
-		     op == EVTCHNOP_unmask) && port < LG_NR_PORTS)
-			n = vm->ports[array_index_nospec(port, LG_NR_PORTS)].vcpu;
-	}
+	n = op == EVTCHNOP_bind_virq ? a->virq.vcpu :
+	    op == EVTCHNOP_bind_ipi ? a->ipi.vcpu :
+	    op == EVTCHNOP_bind_vcpu ? a->vcpu.vcpu : 0;
+	/* find the vCPU that has the port */
+	if ((op == EVTCHNOP_close || op == EVTCHNOP_send ||
+	     op == EVTCHNOP_unmask) && port < LG_NR_PORTS)
+		n = vm->ports[array_index_nospec(port, LG_NR_PORTS)].vcpu;
 	if (n >= vm->nr_vcpus)
 		return -ENOENT;
 	v = vm->vcpus[array_index_nospec(n, vm->nr_vcpus)];

@@ -79,17 +79,15 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 /* give tables back */
 static void give_back(struct lg_vcpu *v)
 {
-	unsigned long n = xchg(&v->shrink, 0);
 	struct page *page, *next;
 	u64 gfn;
 
+	WRITE_ONCE(v->shrink, false);
 	lg_drop_all(v);
 	/* What is remembered may name the tables that go now. */
 	for_each_set_bit(gfn, v->followed, v->vm->frames + 1)
 		memset(&v->leaves[gfn], 0, sizeof(v->leaves[gfn]));
 	list_for_each_entry_safe(page, next, &v->shadows, lru) {
-		if (!n--)
-			break;
 		list_del(&page->lru);
 		__free_page(page);
 		v->stats.shadow_pages--;
@@ -246,17 +244,17 @@ static unsigned long count_tables(struct shrinker *s, struct shrink_control *c)
 static unsigned long scan_tables(struct shrinker *s, struct shrink_control *c)
 {
 	struct lg_vm *vm = host_shrinker_data(s);
-	unsigned long asked = 0, each = c->nr_to_scan / vm->nr_vcpus + 1;
+	unsigned long asked = 0;
 	struct lg_vcpu *v;
 	u32 i;
 
 	for_each_vcpu(i, v, vm) {
 		if (READ_ONCE(v->shrink))
 			continue;
-		WRITE_ONCE(v->shrink, each);
+		WRITE_ONCE(v->shrink, true);
 		request(v, vm->frames, 0);
 		lg_kick(v);
-		asked += each;
+		asked += READ_ONCE(v->stats.shadow_pages);
 	}
 	return asked ?: SHRINK_STOP;
 }
@@ -346,15 +344,12 @@ int lg_follow_start(struct lg_vm *vm)
 
 	init_waitqueue_head(&vm->changed);
 	vm->notifier.ops = &follow_ops;
+	err = mmu_notifier_register(&vm->notifier, current->mm);
+	if (err)
+		return err;
 	vm->shrinker = shrinker_alloc(0, "lguest");
 	if (!vm->shrinker)
 		return -ENOMEM;
-	err = mmu_notifier_register(&vm->notifier, current->mm);
-	if (err) {
-		shrinker_free(vm->shrinker);
-		vm->shrinker = NULL;
-		return err;
-	}
 	host_shrinker_data(vm->shrinker) = vm;
 	vm->shrinker->count_objects = count_tables;
 	vm->shrinker->scan_objects = scan_tables;
@@ -364,19 +359,17 @@ int lg_follow_start(struct lg_vm *vm)
 
 int lg_follow_maps(struct lg_vcpu *v)
 {
-	u64 n = v->vm->frames + 1;
+	u64 n = v->vm->frames + 1, bits = BITS_TO_LONGS(n);
 
 	spin_lock_init(&v->recall_lock);
 	v->recall_from = v->vm->frames;
 	v->pages = __vcalloc(n, sizeof(*v->pages), GFP_KERNEL_ACCOUNT);
-	v->followed = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
-			       GFP_KERNEL_ACCOUNT);
-	v->read_only = kvcalloc(BITS_TO_LONGS(n), sizeof(long),
-				GFP_KERNEL_ACCOUNT);
+	v->followed = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
+	v->read_only = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
 	v->leaves = __vcalloc(n, sizeof(*v->leaves), GFP_KERNEL_ACCOUNT);
 	/* make the maps of what is kept */
-	v->shadowed = kvcalloc(BITS_TO_LONGS(n), sizeof(long), GFP_KERNEL_ACCOUNT);
-	v->writes = kvcalloc(BITS_TO_LONGS(n), sizeof(long), GFP_KERNEL_ACCOUNT);
+	v->shadowed = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
+	v->writes = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
 	if (!v->shadowed || !v->writes)
 		return -ENOMEM;
 	return v->pages && v->followed && v->read_only && v->leaves ?
@@ -397,8 +390,7 @@ void lg_follow_free(struct lg_vcpu *v)
 /* Before anything else of the guest ends: no callback runs after it. */
 void lg_follow_end(struct lg_vm *vm)
 {
-	if (!vm->shrinker)
-		return;
 	shrinker_free(vm->shrinker);
-	mmu_notifier_unregister(&vm->notifier, vm->notifier.mm);
+	if (vm->notifier.mm)
+		mmu_notifier_unregister(&vm->notifier, vm->notifier.mm);
 }

@@ -44,18 +44,11 @@ static inline bool host_clears_buffers(void)
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
 #define host_shrinker_data(s)	((s)->private_data)
 #else
-struct host_shrinker {
-	struct shrinker s;
-	void *data;
-};
-#define host_shrinker_data(p) \
-	(container_of(p, struct host_shrinker, s)->data)
+#define host_shrinker_data(s)	(*(void **)((s) + 1))
 
 static inline struct shrinker *shrinker_alloc(unsigned int flags, char *name)
 {
-	struct host_shrinker *h = kzalloc(sizeof(*h), GFP_KERNEL);
-
-	return h ? &h->s : NULL;
+	return kzalloc(sizeof(struct shrinker) + sizeof(void *), GFP_KERNEL);
 }
 
 static inline void shrinker_register(struct shrinker *s)
@@ -70,7 +63,7 @@ static inline void shrinker_free(struct shrinker *s)
 	if (!s)
 		return;
 	unregister_shrinker(s);		/* nothing, if it is not registered */
-	kfree(container_of(s, struct host_shrinker, s));
+	kfree(s);
 }
 #endif
 

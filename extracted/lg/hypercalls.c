@@ -20,15 +20,12 @@ struct call {
 	u64 nr, arg[5];
 };
 
-#define QUICK_CALLS	(BIT_ULL(__HYPERVISOR_mmu_update) | \
-			 BIT_ULL(__HYPERVISOR_physdev_op) | \
-			 BIT_ULL(__HYPERVISOR_stack_switch) | \
-			 BIT_ULL(__HYPERVISOR_fpu_taskswitch) | \
-			 BIT_ULL(__HYPERVISOR_update_descriptor) | \
-			 BIT_ULL(__HYPERVISOR_multicall) | \
-			 BIT_ULL(__HYPERVISOR_update_va_mapping) | \
-			 BIT_ULL(__HYPERVISOR_set_segment_base) | \
-			 BIT_ULL(__HYPERVISOR_mmuext_op))
+#define QUICK(name)	BIT_ULL(__HYPERVISOR_##name)
+#define QUICK_CALLS	(QUICK(mmu_update) | QUICK(update_va_mapping) | \
+			 QUICK(mmuext_op) | QUICK(multicall) | \
+			 QUICK(stack_switch) | QUICK(set_segment_base) | \
+			 QUICK(fpu_taskswitch) | QUICK(physdev_op) | \
+			 QUICK(update_descriptor))
 
 /* answer each kind of call */
 /* say which Xen we are */
@@ -181,9 +178,8 @@ static long set_segment_base(struct lg_vcpu *v, u64 which, u64 base)
 		d->kgs_base = segment_base(v, base);
 		return 0;
 	}
-	if (which >= ARRAY_SIZE(msr) || !lg_write_msr(v, msr[which], base))
-		return -EINVAL;
-	return 0;
+	return which < ARRAY_SIZE(msr) && lg_write_msr(v, msr[which], base) ?
+		0 : -EINVAL;
 }
 
 /* read and write debug registers */
@@ -255,7 +251,8 @@ static long time_area(struct lg_vcpu *v, u64 va)
 /* Always running: the time that the host takes away is not told. */
 static long runstate(struct lg_vcpu *v, u64 va)
 {
-	struct vcpu_runstate_info r = { .state = RUNSTATE_running };
+	static const struct vcpu_runstate_info r = {	/* its gap is zero */
+		.state = RUNSTATE_running };
 
 	return lg_write(v, va, &r, sizeof(r));
 }
@@ -390,7 +387,6 @@ static long multicall(struct lg_vcpu *v, u64 list, u64 count)
 		if (lg_write(v, at + offsetof(struct multicall_entry, result),
 			     &e.result, sizeof(e.result)))
 			return -EFAULT;
-		v->stats.pieces[c.nr & 63]++;
 		/* unless interrupts are off */
 		if (lg_at_ease(v))
 		cond_resched();
@@ -403,6 +399,8 @@ static long one_call(struct lg_vcpu *v, struct call *c)
 {
 	const u64 *a = c->arg;
 
+	/* count the call by its number */
+	v->stats.calls[c->nr & 63]++;
 	/* leave for calls that need the host */
 	if (!(QUICK_CALLS & BIT_ULL(c->nr & 63)))
 		lg_to_host(v);
@@ -476,8 +474,6 @@ void lg_hypercall(struct lg_vcpu *v)
 	struct call c = { d->rax, { d->rdi, d->rsi, d->rdx, d->r10, d->r8 } };
 
 	v->stats.hypercalls++;
-	/* count the call by its number */
-	v->stats.calls[c.nr & 63]++;
 	if (c.nr == __HYPERVISOR_iret) {
 		lg_iret(v);
 		return;

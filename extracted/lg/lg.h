@@ -192,7 +192,7 @@ struct lg_vcpu {
 	spinlock_t recall_lock;
 	u64 recall_from, recall_to;	/* frames whose leaves must go */
 	bool recall;			/* there are such, or tables */
-	unsigned long shrink;		/* tables that the host wants back */
+	bool shrink;			/* the host wants the tables back */
 	int in_guest;			/* the CPU that has it in the guest, or -1 */
 	int state;			/* enum lg_state */
 	bool flush;			/* others want entries to be dropped */
@@ -370,7 +370,6 @@ long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
 
 /* memory.c: walks that are remembered */
 int lg_walk_seen(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
-int lg_read_words(struct lg_vcpu *v, u64 va, u64 *to, size_t len);
 void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to);
 
 /* wide.c */

@@ -119,25 +119,7 @@ void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to)
 {
 	struct lg_seen *s;
 
-	if (!from)
-		memset(v->seen, 0, sizeof(v->seen));
-	for (s = v->seen; from && s < v->seen + LG_SEEN; s++)
+	for (s = v->seen; s < v->seen + LG_SEEN; s++)
 		if ((s->key >= from && s->key <= to) || s->key & X86_PF_USER)
 			s->key = 0;
-}
-
-/* Not 0: lg_read shall do it. */
-int lg_read_words(struct lg_vcpu *v, u64 va, u64 *to, size_t len)
-{
-	u64 __user *p;
-	struct lg_walk w;
-	int err;
-
-	if (v->user || offset_in_page(va) > PAGE_SIZE - len ||
-	    lg_walk_seen(v, va, 0, &w))
-		return -EFAULT;
-	p = lg_user(v, w.gfn) + offset_in_page(va);
-	for (err = 0; len && !err; len -= 8)
-		err = get_user(*to++, p++);
-	return err;
 }

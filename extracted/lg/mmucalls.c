@@ -90,13 +90,8 @@ static long mmuext(struct lg_vcpu *v, const union request *r)
 		return 0;
 	/* take another base */
 	case MMUEXT_NEW_BASEPTR:
-		v->kernel_cr3 = gfn;
-		/* take the shadow that was kept, or */
-		if (!lg_kept_base(v))
-		lg_drop_user(v);
-		return 0;
 	case MMUEXT_NEW_USER_BASEPTR:
-		v->user_cr3 = gfn;
+		*(op->cmd == MMUEXT_NEW_BASEPTR ? &v->kernel_cr3 : &v->user_cr3) = gfn;
 		/* take the shadow that was kept, or */
 		if (!lg_kept_base(v))
 		lg_drop_user(v);
@@ -117,12 +112,7 @@ static __always_inline long batch(struct lg_vcpu *v, u64 list, u64 count,
 	if (count > MAX_BATCH)
 		return -E2BIG;
 	for (i = 0; i < count; i++) {
-		err =
-			/* it is read by words, or */
-			!lg_read_words(v, list + i * size, (u64 *)&r, size) ? 0 :
-			lg_read(v, list + i * size, &r, size);
-		if (!err)
-			err = one(v, &r);
+		err = lg_read(v, list + i * size, &r, size) ?: one(v, &r);
 		if (err)
 			break;
 		/* unless interrupts are off */

@@ -19,9 +19,8 @@
  */
 static u64 checked(u64 desc)
 {
-	if (!(desc & DESC_PRESENT) || !(desc & DESC_S))
-		return 0;
-	if (desc & DESC_CODE && desc & DESC_L && desc & DESC_DB)
+	if (!(desc & DESC_PRESENT) || !(desc & DESC_S) ||
+	    (desc & DESC_CODE && desc & DESC_L && desc & DESC_DB))
 		return 0;
 	return desc | DESC_DPL3 | DESC_ACCESSED;
 }

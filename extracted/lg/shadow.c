@@ -365,7 +365,6 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 /* begin and end the shadow */
 static u64 root_pa(struct lg_vm *vm, u64 *root, u64 pcid)
 {
-	u64 flags = boot_cpu_has(X86_FEATURE_PCID) ? pcid : 0;
 	u64 *top = root;
 
 	if (pgtable_l5_enabled()) {
@@ -374,7 +373,8 @@ static u64 root_pa(struct lg_vm *vm, u64 *root, u64 pcid)
 			return 0;
 		top[0] = top[511] = __sme_set(__pa(root)) | TABLE_FLAGS;
 	}
-	return __sme_set(__pa(top)) | flags;
+	return __sme_set(__pa(top)) |
+	       (boot_cpu_has(X86_FEATURE_PCID) ? pcid : 0);
 }
 
 int lg_shadow_init(struct lg_vcpu *v)
@@ -535,7 +535,6 @@ static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 	int i;
 
 	set_link(v, &last, link_to(k, 0));
-	v->stats.drops++;
 	hash_del(&k->hash);
 	list_del_init(&k->loose);
 	for (i = 0; i < 2; i++)

@@ -290,11 +290,11 @@ ist_from_guest:
 	cmpq	$-256, %\reg
 	ja	not_here
 .endm
-.macro take_kernel_root
-	movq	DATA(LG_D_KERNEL_ROOT), %rax
+.macro take_root root
+	movq	DATA(\root), %rax
 	movq	%rax, %cr3
 	movq	DATA(LG_D_KEEP), %rax
-	orq	%rax, DATA(LG_D_KERNEL_ROOT)
+	orq	%rax, DATA(\root)
 .endm
 .macro push_frame first, words
 	movq	DATA(LG_D_INFO), %rdx
@@ -353,7 +353,7 @@ road:
 road_touch:
 	/* enter the guest's kernel by the road */
 	bounce:
-		take_kernel_root
+		take_root LG_D_KERNEL_ROOT
 		push_frame LG_D_RIP, 5
 		jmp	bounced
 	/* return by the road */
@@ -394,11 +394,10 @@ road_touch:
 		jmp	returned
 	/* answer calls on the road */
 	multicall:
-		cmpq	$32, %rsi
-		ja	not_here
+		leaq	-1(%rsi), %rax
+		cmpq	$32, %rax		/* 1 to 32 of them */
+		jae	not_here
 		movl	%esi, DATA(LG_D_CALLS)
-		testl	%esi, %esi
-		jz	not_here
 		movq	%rdi, DATA(LG_D_CURSOR)
 	/* begin the next call */
 	next_call:
@@ -436,12 +435,9 @@ road_touch:
 		/* name the base's register */
 			movl	$MSR_FS_BASE, %ecx
 			cmpq	$SEGBASE_GS_USER, %rdi
+			ja	not_here
 			jb	1f
 			movl	$MSR_KERNEL_GS_BASE, %ecx
-			je	1f
-			movl	$MSR_GS_BASE, %ecx
-			cmpq	$SEGBASE_GS_KERNEL, %rdi
-			jne	not_here
 		1:
 		wrmsr
 	/* go on to the next call */
@@ -458,10 +454,8 @@ road_touch:
 	read_base:
 		cmpl	$X86_TRAP_GP, %eax
 		jne	not_here
-		movl	%ecx, %edx
-		subl	$MSR_FS_BASE, %edx	/* and two behind it */
-		cmpl	$MSR_KERNEL_GS_BASE - MSR_FS_BASE, %edx
-		ja	not_here
+		cmpl	$MSR_KERNEL_GS_BASE, %ecx
+		jne	not_here
 		movq	DATA(LG_D_RIP), %rdi
 		harmless rdi
 		cmpw	$0x320f, (%rdi)		/* rdmsr */
@@ -528,7 +522,7 @@ road_touch:
 		jnz	not_here
 		cmpb	$0, DATA(LG_D_IN_STEP)
 		je	not_here
-		take_kernel_root
+		take_root LG_D_KERNEL_ROOT
 		shlq	$17, %rdx
 		shrq	$29, %rdx
 		movabsq	$LG_LINEAR, %rax
@@ -590,10 +584,7 @@ road_touched:
 			cmpw	$0, DATA(LG_D_VERW)
 			je	1f
 			verw	DATA(LG_D_VERW)
-		1:	movq	DATA(LG_D_USER_ROOT), %rax
-			movq	%rax, %cr3
-			movq	DATA(LG_D_KEEP), %rax
-			orq	%rax, DATA(LG_D_USER_ROOT)
+		1:	take_root LG_D_USER_ROOT
 		jmp	on_road
 	called:
 		movq	$0, (%rsp)

@@ -67,8 +67,6 @@ void lg_inject(struct lg_vcpu *v, unsigned int vector, u32 error)
 {
 	const struct lg_entry *t = &v->traps[vector];
 
-	/* count what is injected */
-	v->stats.injected++;
 	if (!t->address) {
 		lg_kill(v, "Traps and interrupts",
 			"exception %u (error code %x, cr2 %llx) at %llx: the guest has no handler for it",
@@ -87,7 +85,6 @@ void lg_deliver_events(struct lg_vcpu *v)
 	if (!lg_event_pending(v) || !upcall.address)
 		return;
 	v->stats.events++;
-	upcall.flags = LG_MASK;
 	bounce(v, &upcall, false, 0);
 }
 

@@ -280,14 +280,12 @@ static int run_loop(struct lg_vcpu *v)
 		/* forget before the guest is entered */
 		if (READ_ONCE(v->recall))
 			lg_forget(v);
-		{
-			int err = lg_heed_others(v);
+		int err = lg_heed_others(v);
 
-			if (err < 0)
-				return err;
-			if (err)
-				continue;
-		}
+		if (err < 0)
+			return err;
+		if (err)
+			continue;
 		/* sleep while the guest is halted */
 		if (v->halted) {
 			if (wait_event_interruptible(v->wait,

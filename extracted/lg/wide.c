@@ -50,21 +50,14 @@ static void xsave_leaf(struct lg_vcpu *v, u32 sub, u32 r[4])
 {
 	u64 mask = xcr0_mask(v);
 
-	switch (sub) {
-	case 0:
-		r[0] = mask;
-		r[1] = xsave_size(v->xcr0, false);
-		r[2] = xsave_size(mask, false);
+	cpuid_count(0xd, sub, &r[0], &r[1], &r[2], &r[3]);
+	if (sub < 2) {
+		r[0] = sub ? r[0] & LD_1_EAX : mask;
+		r[1] = xsave_size(v->xcr0, sub);
+		r[2] = sub ? 0 : xsave_size(mask, false);
 		r[3] = 0;
-		break;
-	case 1:
-		r[0] &= LD_1_EAX;
-		r[1] = xsave_size(v->xcr0, true);
-		r[2] = r[3] = 0;
-		break;
-	default:
-		if (sub > 62 || !(mask & BIT_ULL(sub)))
-			memset(r, 0, 16);
+	} else if (sub > 62 || !(mask & BIT_ULL(sub))) {
+		memset(r, 0, 16);
 	}
 }
 
@@ -87,10 +80,6 @@ void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 	} else if (leaf == 7) {
 		r[0] = a & W7_1_EAX;
 	} else if (leaf == 0xd) {
-		r[0] = a;
-		r[1] = b;
-		r[2] = c;
-		r[3] = d;
 		xsave_leaf(v, sub, r);
 	} else if (leaf == 0x80000001) {
 		r[2] |= c & WE1_ECX;

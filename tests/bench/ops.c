@@ -517,14 +517,14 @@ static int watch(char **argv)
 			printf(" %s %llu", names[i], is.n[i] - was.n[i]);
 		printf("\nWHY %s", row);
 		for (unsigned int i = 9; i < sizeof(is) / 8; i++) {
-			static const char *const more[] = { "zaps", "drops", "injected", "ports", "runs" };
+			static const char *const more[] = { "zaps", "ports", "runs" };
 			__u64 n = is.n[i] - was.n[i];
 
-			if (n && i < 174)
-				printf(" %s_%u %llu", i < 46 ? "exit" : i < 110 ? "call" : "piece",
-				       i < 46 ? i - 9 : (i - 46) % 64, n);
+			if (n && i < 110)
+				printf(" %s_%u %llu", i < 46 ? "exit" : "call",
+				       i < 46 ? i - 9 : i - 46, n);
 			else if (n)
-				printf(" %s %llu", more[i - 174], n);
+				printf(" %s %llu", more[i - 110], n);
 		}
 		printf("\n");
 	}
