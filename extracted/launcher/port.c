@@ -324,6 +324,8 @@ void name_take(const char *name)
 	struct sockaddr_un a;
 	char number[16];
 
+	if (!name && !port.device)
+		return;
 	snprintf(number, sizeof(number), "%d", getpid());
 	name = name ?: number;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
