@@ -25,7 +25,7 @@ PREFIX ?= /usr/local
 VERSION = $(or $(shell sed -n 's/^\#define LG_VERSION[ \t]*"\(.*\)"/\1/p' \
 	$(X)/include/lguest.h $(X)/launcher/launcher.h 2>/dev/null),0.1)
 
-.PHONY: all extracted extracted-check launcher module run check matrix bench unit \
+.PHONY: all extracted extracted-check launcher module run check check-all matrix bench unit \
 	book html lint count debug guest-kernel install uninstall clean \
 	distclean help
 
@@ -71,6 +71,9 @@ run: ready ## a stock Debian host in QEMU, lg.ko in it, and a guest on your term
 
 check: ready ## every test; ends with "N passed, N failed"
 	@tests/check
+
+check-all: ready ## the same, every test with all its cases
+	@FULL=yes tests/check
 
 matrix: ready ## every combination of host, guest and CPU
 	@tests/matrix

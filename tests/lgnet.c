@@ -10,10 +10,10 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,40 +32,38 @@ static void need(int fine, const char *what)
 
 static void serve(void)
 {
-	static struct pollfd p[MOST];
-	int n = 2, one = 1;
+	int tcp = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	int udp = socket(AF_INET, SOCK_DGRAM, 0), all = epoll_create1(0);
 	char text[65536];
+	struct epoll_event e = { .events = EPOLLIN };
 
-	p[0].fd = socket(AF_INET, SOCK_STREAM, 0);
-	p[1].fd = socket(AF_INET, SOCK_DGRAM, 0);
-	setsockopt(p[0].fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	need(!bind(p[0].fd, (void *)&at, sizeof(at)), "bind");
-	need(!bind(p[1].fd, (void *)&at, sizeof(at)), "bind");
-	need(!listen(p[0].fd, 2048), "listen");
-	for (int i = 0; i < MOST; i++)
-		p[i].events = POLLIN;
-	while (poll(p, n, -1) > 0) {
-		for (int i = n - 1; i > 1; i--) {
-			ssize_t size = p[i].revents ?
-				read(p[i].fd, text, sizeof(text)) : 1;
+	setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	need(!bind(tcp, (void *)&at, sizeof(at)), "bind");
+	need(!bind(udp, (void *)&at, sizeof(at)), "bind");
+	need(!listen(tcp, 2048), "listen");
+	e.data.fd = tcp;
+	epoll_ctl(all, EPOLL_CTL_ADD, tcp, &e);
+	e.data.fd = udp;
+	epoll_ctl(all, EPOLL_CTL_ADD, udp, &e);
+	while (epoll_wait(all, &e, 1, -1) > 0) {
+		struct sockaddr_in from;
+		socklen_t l = sizeof(from);
+		int fd = e.data.fd;
+		ssize_t size;
 
-			if (size <= 0) {
-				close(p[i].fd);
-				p[i] = p[--n];
-			} else if (p[i].revents) {
-				need(write(p[i].fd, text, size) == size, "echo");
-			}
+		if (fd == tcp) {
+			e.events = EPOLLIN;
+			e.data.fd = accept(tcp, NULL, NULL);
+			need(e.data.fd >= 0, "accept");
+			epoll_ctl(all, EPOLL_CTL_ADD, e.data.fd, &e);
+		} else if (fd == udp) {
+			size = recvfrom(udp, text, sizeof(text), 0, (void *)&from, &l);
+			sendto(udp, text, size, 0, (void *)&from, l);
+		} else if ((size = read(fd, text, sizeof(text))) <= 0) {
+			close(fd);
+		} else {
+			need(write(fd, text, size) == size, "echo");
 		}
-		if (p[1].revents) {
-			struct sockaddr_in from;
-			socklen_t l = sizeof(from);
-			ssize_t size = recvfrom(p[1].fd, text, sizeof(text), 0,
-						(void *)&from, &l);
-
-			sendto(p[1].fd, text, size, 0, (void *)&from, l);
-		}
-		if (p[0].revents && n < MOST)
-			p[n++].fd = accept(p[0].fd, NULL, NULL);
 	}
 }
 

@@ -87,6 +87,28 @@ guest_image() {
 	fi
 }
 
+# unpacked TAG: path of a guest kernel, without its packing if that is xz (6.1's):
+# an emulated host unpacks such an image for as long as the guest then boots, and
+# most tests are about something else.
+unpacked() {
+	local v at f
+	v=$(guest_image "$1") || return
+	# How many sectors its set-up has; where behind them its payload is.
+	at=($(od -An -tu1 -j 497 -N 1 "$v") $(od -An -tu4 -j 584 -N 8 "$v"))
+	at[0]=$(((at[0] + 1) * 512 + at[1]))
+	f=$RIG/vmlinux-$(cksum <"$v" | tr ' ' -)
+	case $(od -An -tx1 -j "${at[0]}" -N 6 "$v") in
+	*fd\ 37\ 7a\ 58\ 5a\ 00) once "$f" unpack "$v" "$f" "${at[0]}" "${at[2]}" && echo "$f";;
+	*) echo "$v";;
+	esac
+}
+
+unpack() {
+	tail -c +$(($3 + 1)) "$1" | head -c "$4" | xz -dc --single-stream >"$2.new" 2>/dev/null
+	[ "$(head -c 4 "$2.new" | tail -c 3)" = ELF ] || die "no ELF file is packed in $1"
+	mv "$2.new" "$2"
+}
+
 # debian_image: path of the disk image of examples/debian, made once; it has
 # the modules of all our kernels, and IMAGE.RELEASE.cpio.gz beside it.
 debian_image() {
