@@ -332,7 +332,7 @@ void name_take(const char *name)
 	if (fd < 0 || bind(fd, (void *)&a, address_of(&a, name)) < 0)
 		die(NO_RESOURCE, errno == EADDRINUSE ?
 		    "a guest named %s runs already: choose another --name" :
-		    "the name %s cannot be taken", name);
+		    "the name %s cannot be taken: %m", name);
 	if (port.device && (listen(fd, 8) < 0 ||
 			    watch(fd, POLLIN, welcome, &fd) < 0))
 		die(NO_RESOURCE, "the guest %s cannot listen: %m", name);
