@@ -105,14 +105,16 @@ static __always_inline long batch(struct lg_vcpu *v, u64 list, u64 count,
 	u64 done, size_t size,
 	long (*one)(struct lg_vcpu *v, const union request *r))
 {
-	union request r;
+	u32 i, n = ARRAY_SIZE(v->requests);
 	long err = 0;
-	u32 i;
 
 	if (count > MAX_BATCH)
 		return -E2BIG;
 	for (i = 0; i < count; i++) {
-		err = lg_read(v, list + i * size, &r, size) ?: one(v, &r);
+		if (i % n == 0)
+			err = lg_read(v, list + i * size, v->requests,
+				      min_t(u64, count - i, n) * size);
+		err = err ?: one(v, (void *)v->requests + i % n * size);
 		if (err)
 			break;
 		/* unless interrupts are off */
