@@ -207,12 +207,12 @@ void lg_handle_exit(struct lg_vcpu *v)
 		lg_kill(v, "NMIs and what can go wrong",
 			"the switcher faulted: vector %llu, error code %llx, at %llx",
 			trap & 255, v->d->error, v->d->rip);
-	else if (trap & LG_TRAP_IRET)
-		lg_inject(v, X86_TRAP_GP, v->d->error);
 	else if (trap == LG_TRAP_SYSCALL)
 		syscall_exit(v, CALLBACKTYPE_syscall);
 	else if (trap == LG_TRAP_SYSCALL32)
 		syscall_exit(v, CALLBACKTYPE_syscall32);
+	else if (trap & LG_TRAP_IRET)
+		lg_inject(v, X86_TRAP_GP, v->d->error);
 	else if (trap == 0x80 || (trap < 32 && trap != X86_TRAP_NMI &&
 				  trap != X86_TRAP_MC))
 		exception(v, trap);
