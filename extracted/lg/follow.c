@@ -38,20 +38,20 @@ void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 }
 
 /* Take bits from all leaves of a frame; all bits: the leaves themselves. */
-static void strip(struct lg_vcpu *v, u64 gfn, u64 bits)
+void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 {
 	u64 **at = v->leaves[gfn].at, frame;
 	struct lg_kept *k;
 	int i;
 
 	if (!v->pages[gfn])
-		return;
+		goto seen;
 	frame = __sme_set(page_to_phys(v->pages[gfn]));
 	for (i = 0; i < LG_LEAVES && at[0] != MANY; i++)
 		if (at[i] && (*at[i] & (PTE_FRAME | LG_LINK)) == frame)
 			*at[i] = (*at[i] & ~bits) ?: LG_ASK;
 	if (at[0] != MANY && test_bit(gfn, v->followed))
-		return;
+		goto seen;
 	/* look for the leaves in all tables */
 	memset(at, 0, sizeof(v->leaves[gfn].at));
 	hash_for_each(v->kept, i, k, hash) {
@@ -68,11 +68,7 @@ static void strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 		if (lg_at_ease(v))
 		cond_resched();
 	}
-}
-
-void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
-{
-	strip(v, gfn, bits);
+seen:
 	clear_bit_unlock(gfn, v->writes);	/* what was written is seen */
 }
 

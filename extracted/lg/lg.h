@@ -208,7 +208,7 @@ struct lg_vcpu {
 	u64 kernel_sp;
 	u64 cr0, guest_cr4;
 	u64 dr[8];
-	u64 requests[16][3];		/* of a list, copied (mmucalls.c) */
+	struct mmuext_op requests[16];	/* or mmu_update; a list's, copied */
 	struct fpu_guest fpu;
 	struct lg_seen seen[LG_SEEN];
 	u64 xcr0;

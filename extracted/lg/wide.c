@@ -68,6 +68,8 @@ void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 
 	if (!xcr0_mask(v))
 		return;
+	if (leaf == 0xd)
+		return xsave_leaf(v, sub, r);
 	cpuid_count(leaf, sub, &a, &b, &c, &d);
 	if (leaf == 1) {
 		/* OSXSAVE from the start: Linux asks before it uses XSAVE. */
@@ -79,8 +81,6 @@ void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4])
 		r[3] |= d & W7_EDX;
 	} else if (leaf == 7) {
 		r[0] = a & W7_1_EAX;
-	} else if (leaf == 0xd) {
-		xsave_leaf(v, sub, r);
 	} else if (leaf == 0x80000001) {
 		r[2] |= c & WE1_ECX;
 	}

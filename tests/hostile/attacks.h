@@ -574,9 +574,36 @@ static void mmu_update(void)
 			hypercall(MMU_UPDATE, (u64)list, 1, (u64)&done,
 				  DOMID_SELF);
 		}
-	/* A list that runs off the end of what is mapped. */
-	hypercall(MMU_UPDATE, 0xffffffff80000000 + (64UL << 20) - 24, 64,
-		  (u64)&done, DOMID_SELF);
+	/* Lists longer than what is read at a time are carried out to their
+	 * end, to what is wrong, or to what can't be read. */
+	for (i = 0; i < 40; i++) {
+		list[i].ptr = mfn(scratch[1]) << 12 | i * 8;
+		list[i].val = i + 1;
+		scratch[1][i] = 0;
+	}
+	if (hypercall(MMU_UPDATE, (u64)list, 40, (u64)&done, DOMID_SELF) ||
+	    (u32)done != 40)
+		wrong("a list was not carried out, but", (u32)done);
+	for (i = 0; i < 40; i++)
+		if (scratch[1][i] != i + 1)
+			wrong("not written", i);
+	list[19].ptr = (start_info->nr_pages + 1) << 12;
+	if (hypercall(MMU_UPDATE, (u64)list, 40, (u64)&done, DOMID_SELF) != -22 ||
+	    (u32)done != 19)
+		wrong("beyond what is wrong", (u32)done);
+	/* Lists that run off the end of what is mapped. */
+	list = (void *)&scratch[1][512 - 32];
+	for (i = 0; i < 16; i++) {
+		list[i].ptr = mfn(scratch[0]) << 12 | i * 8;
+		list[i].val = 100 + i;
+	}
+	map(scratch[2], 0);
+	flush();
+	if (hypercall(MMU_UPDATE, (u64)list, 40, (u64)&done, DOMID_SELF) != -14 ||
+	    (u32)done != 16 || scratch[0][15] != 115)
+		wrong("half a list could be read, and done were", (u32)done);
+	hypercall(MMU_UPDATE, (u64)&scratch[1][509], 64, (u64)&done, DOMID_SELF);
+	map(scratch[2], mfn(scratch[2]) << 12 | 7);
 	for (i = 0; i < 64; i++) {
 		hypercall(UPDATE_VA_MAPPING, interesting(), rnd(),
 			  rnd() % 16, 0);
@@ -901,51 +928,66 @@ static void kept_read(u64 a)
 		wrong("a mark", a);
 }
 
-static void kept_tables(void)
+/* Two bases that lead to them. */
+static void kept_begin(void)
 {
-	volatile u64 *root = (u64 *)start_info->pt_base, *t;
-	u64 i, k, a, e;
+	volatile u64 *root = (u64 *)start_info->pt_base;
+	u64 i;
 
 	for (i = 0; i < ARRAY_SIZE(kept); i++)
 		kept[i][511] = (i + 1) << 1;
-	e = mfn(kept[0]) << 12 | KEPT_FLAGS;
-	set_entry(&l4[50], e);
-	set_entry(&root[50], e);
+	set_entry(&l4[50], mfn(kept[0]) << 12 | KEPT_FLAGS);
+	set_entry(&root[50], mfn(kept[0]) << 12 | KEPT_FLAGS);
 	for (i = 0; i < 512; i++)
 		base2[i] = root[i];
 	protect(base2);
+}
+
+/* One change, in one of twelve ways; it may fault. */
+static void kept_change(u64 way)
+{
+	volatile u64 *root = (u64 *)start_info->pt_base, *t;
+	u64 a, e;
+
+	t = &kept[rnd() % ARRAY_SIZE(kept)][rnd() % 3];
+	a = KEPT(rnd() % 3, rnd() % 3, rnd() % 3);
+	e = mfn(kept[rnd() % ARRAY_SIZE(kept)]) << 12 |
+	    (rnd() & KEPT_FLAGS) | (rnd() % 8 ? KEPT_FLAGS & rnd() : 0);
+	if (rnd() % 4)
+		e |= PRESENT | WRITE | USER | ACCESSED;
+	if (way < 4)
+		set_entry(t, e);
+	else if (way < 6)
+		*t = e;
+	else if (way == 6)
+		*(volatile u64 *)(a + rnd() % 3 * 8) = e;
+	else if (way == 7)
+		hypercall(UPDATE_VA_MAPPING, a, e, rnd() % 3, 0);
+	else if (way == 8)
+		map((u64 *)((u64)t & -4096), mfn(t) << 12 | PRESENT |
+		    (rnd() & (WRITE | ACCESSED | DIRTY)));
+	else if (way == 9)
+		mmuext(rnd() % 2 ? UNPIN : PIN_L4 - rnd() % 4, mfn(t));
+	else if (way == 10)
+		mmuext(NEW_BASEPTR, mfn(rnd() % 2 ? root : base2));
+	else
+		(void)*(volatile u64 *)a;
+}
+
+static void kept_tables(void)
+{
+	u64 i, k;
+
+	kept_begin();
 	for (i = 0; i < (rounds ? rounds : 3000); i++) {
-		t = &kept[rnd() % ARRAY_SIZE(kept)][rnd() % 3];
-		a = KEPT(rnd() % 3, rnd() % 3, rnd() % 3);
-		e = mfn(kept[rnd() % ARRAY_SIZE(kept)]) << 12 |
-		    (rnd() & KEPT_FLAGS) | (rnd() % 8 ? KEPT_FLAGS & rnd() : 0);
-		if (rnd() % 4)
-			e |= PRESENT | WRITE | USER | ACCESSED;
-		k = rnd() % 12;
-		if (k < 4)
-			set_entry(t, e);
-		else if (k < 6)
-			TRY(*t = e);
-		else if (k == 6)
-			TRY(*(volatile u64 *)(a + rnd() % 3 * 8) = e);
-		else if (k == 7)
-			hypercall(UPDATE_VA_MAPPING, a, e, rnd() % 3, 0);
-		else if (k == 8)
-			map((u64 *)((u64)t & -4096), mfn(t) << 12 | PRESENT |
-			    (rnd() & (WRITE | ACCESSED | DIRTY)));
-		else if (k == 9)
-			mmuext(rnd() % 2 ? UNPIN : PIN_L4 - rnd() % 4, mfn(t));
-		else if (k == 10)
-			mmuext(NEW_BASEPTR, mfn(rnd() % 2 ? root : base2));
-		else
-			TRY((void)*(volatile u64 *)a);
+		TRY(kept_change(rnd() % 12));
 		if (rnd() % 3)
 			continue;
 		flush();
 		for (k = 0; k < 4; k++)
 			kept_read(KEPT(rnd() % 3, rnd() % 3, rnd() % 3));
 	}
-	mmuext(NEW_BASEPTR, mfn(root));
+	mmuext(NEW_BASEPTR, mfn((u64 *)start_info->pt_base));
 	check_alive();
 }
 
@@ -971,32 +1013,12 @@ asm("crowd_1: lea crowd_stacks + 2 * 16384(%rip), %rsp\nmov $1, %edi\ncall crowd
 
 static void crowd_change(u64 me)
 {
-	volatile u64 *root = (u64 *)start_info->pt_base, *t;
 	struct { u64 mfn; u32 offset, pad; } info = { mfn(scratch), 64, 0 };
-	u64 k = rnd() % 20, a, e;
+	u64 k = rnd() % 20;
 
-	t = &kept[rnd() % ARRAY_SIZE(kept)][rnd() % 3];
-	a = KEPT(rnd() % 3, rnd() % 3, rnd() % 3);
-	e = mfn(kept[rnd() % ARRAY_SIZE(kept)]) << 12 | (rnd() & KEPT_FLAGS);
-	if (rnd() % 4)
-		e |= PRESENT | WRITE | USER | ACCESSED;
-	if (k < 5)
-		set_entry(t, e);
-	else if (k == 5)
-		*t = e;
-	else if (k == 6)
-		*(volatile u64 *)(a + rnd() % 3 * 8) = e;
-	else if (k == 7)
-		hypercall(UPDATE_VA_MAPPING, a, e, rnd() % 3, 0);
-	else if (k == 8)
-		map((u64 *)((u64)t & -4096), mfn(t) << 12 | PRESENT |
-		    (rnd() & (WRITE | ACCESSED | DIRTY)));
-	else if (k == 9)
-		mmuext(rnd() % 2 ? UNPIN : PIN_L4 - rnd() % 4, mfn(t));
-	else if (k == 10)
-		mmuext(NEW_BASEPTR, mfn(rnd() % 2 ? root : base2));
-	else if (k == 11)		/* local or for all, everything or a page */
-		mmuext(rnd() % 2 * 4 + 6 + rnd() % 2, a);
+	if (k == 11)			/* local or for all, everything or a page */
+		mmuext(rnd() % 2 * 4 + 6 + rnd() % 2,
+		       KEPT(rnd() % 3, rnd() % 3, rnd() % 3));
 	else if (k == 12)		/* bring up, take down, of each other */
 		hypercall(VCPU_OP, 1 + rnd() % 2, 1 + rnd() % (CROWD - 1), 0, 0);
 	else if (k == 13)		/* a second time, and nonsense */
@@ -1005,7 +1027,7 @@ static void crowd_change(u64 me)
 	else if (k == 14 && me && !hypercall(VCPU_OP, 10, 0, (u64)&info, 0))
 		wrong("a running processor's information was moved", 0);
 	else
-		(void)*(volatile u64 *)a;
+		kept_change(k);
 }
 
 static void crowd_look(u64 me, u64 a)
@@ -1061,13 +1083,7 @@ static void many(void)
 	volatile u64 *root = (u64 *)start_info->pt_base;
 	u64 i, k, entry[] = { 0, (u64)crowd_1, (u64)crowd_2 };
 
-	for (i = 0; i < ARRAY_SIZE(kept); i++)
-		kept[i][511] = (i + 1) << 1;
-	set_entry(&root[50], mfn(kept[0]) << 12 | KEPT_FLAGS);
-	set_entry(&l4[50], mfn(kept[0]) << 12 | KEPT_FLAGS);
-	for (i = 0; i < 512; i++)
-		base2[i] = root[i];
-	protect(base2);
+	kept_begin();
 	for (i = 1; i < CROWD; i++) {
 		for (k = 0; k < 256; k++)
 			context.traps[k] = (struct trap){ k, 4, FLAT_CS, entry[i] };
