@@ -216,6 +216,8 @@ void options_parse(struct options *opt, int argc, char **argv)
 		die(BAD_USAGE, "--console %s is no kind of console: lguest --help "
 		    "lists them", opt->console);
 	/* checks of further options */
+	add_word(opt, "nr_cpus", opt->cpus ?: "1");
+	add_word(opt, "pci", "noearly");
 	char *rest = "";
 
 	opt->vcpus = opt->cpus ? strtoul(opt->cpus, &rest, 10) : 1;

@@ -118,13 +118,14 @@ static void test_append(void *arg)
 	struct options opt;
 
 	parse(&opt, "--console file=x -a quiet -k K -i I -m 64M");
-	CHECK(!strcmp(opt.append, "quiet console=hvc0"));
+	CHECK(!strncmp(opt.append, "quiet ", 6) &&
+	      strstr(opt.append, " console=hvc0"));
 	CHECK(!strcmp(opt.kernel, "K") && !strcmp(opt.initrd, "I"));
 	CHECK(opt.memory == 64 * MiB);
 	parse(&opt, "--console file=x -a earlyconsole=a");
-	CHECK(!strcmp(opt.append, "earlyconsole=a console=hvc0"));
+	CHECK(strstr(opt.append, " console=hvc0"));
 	parse(&opt, "--console file=x -a console=tty0");
-	CHECK(!strcmp(opt.append, "console=tty0"));
+	CHECK(!strstr(opt.append, "console=hvc0"));
 }
 
 static void test_options(void)
@@ -641,6 +642,53 @@ static void test_consoles(void)
 
 /* further tests */
 
+static void add_locks(struct kernel *k)
+{
+	static const char names[] = "\0.text\0.smp_locks\0.shstrtab";
+	static const uint8_t where[] = { 0x20, 0x30, 0x90, 0x31 };
+	Elf64_Shdr sh[4] = { { 0 },
+		{ 1, SHT_PROGBITS, 0, BASE + LOADED, 0x1000, 0x80 },
+		{ 7, SHT_PROGBITS, 0, BASE + LOADED + 0x100, 0x1100, 18 },
+		{ 18, SHT_STRTAB, 0, 0, 0x1280, sizeof(names) } };
+
+	for (int i = 0; i < 4; i++) {
+		int32_t distance = where[i] - 0x100 - 4 * i;
+
+		memcpy(k->text + 0x100 + 4 * i, &distance, 4);
+		k->text[where[i]] = i < 3 ? 0xf0 : 0xcc;
+	}
+	memcpy(k->text + 0x280, names, sizeof(names));
+	memcpy(k->text + 0x300, sh, sizeof(sh));
+	k->eh.e_shoff = 0x1300;
+	k->eh.e_shentsize = sizeof(*sh);
+	k->eh.e_shnum = 4;
+	k->eh.e_shstrndx = 3;
+}
+
+static void test_locks(void *line)
+{
+	bool noise = strstr(line, "noise"), stay = strstr(line, "stay");
+	struct options opt;
+	struct image img;
+	struct kernel k;
+	struct domain d;
+	uint8_t *text;
+
+	make_kernel(&k, ALL_NOTES);
+	add_locks(&k);
+	for (int i = 0; noise && i < 20; i++)
+		k.text[0x100 + rand() % 0x300] = rand();
+	save("kernel", &k, sizeof(k));
+	parse(&opt, line);
+	image_load(&img, opt.kernel);
+	domain_build(&d, &opt, &img);
+	text = d.mem + LOADED;
+	CHECK(noise || (text[0x20] == (stay ? 0xf0 : 0x3e) &&
+			text[0x30] == text[0x20] && text[0x90] == 0xf0 &&
+			text[0x31] == 0xcc));
+}
+
+
 #include "session.h"
 
 static int messages;
@@ -812,6 +860,15 @@ int main(int argc, char **argv)
 	test_domains(argc, argv);
 	test_consoles();
 	/* runs of further tests */
+	expect(ONLY(OK), "locks", test_locks, "-k kernel -m 64M");
+	expect(ONLY(OK), "locks asked for", test_locks,
+	       "-k kernel -m 64M -a noreplace-smp,stay");
+	expect(ONLY(OK), "locks of two", test_locks, "-k kernel -m 64M -c 2 -a stay");
+	for (int i = 0; i < 200; i++) {
+		srand(i);
+		expect(ONLY(OK), "noise in sections", test_locks,
+		       "-k kernel -m 64M -a noise");
+	}
 	expect(ONLY(OK), "messages in pieces", test_messages, NULL);
 	expect(ONLY(OK), "a session that has not begun", test_session, NULL);
 	expect(ONLY(OK), "a socket", test_socket, NULL);
