@@ -194,41 +194,29 @@ static void load_kernel(struct domain *d, const struct image *img)
 			       img->elf.data + ph.p_offset, ph.p_filesz);
 }
 
-/* A section of the kernel, its address made physical; if none: of size 0. */
-static GElf_Shdr section(const struct domain *d, const struct image *img,
-			 const char *name)
-{
-	uint64_t size = d->frames << PAGE_SHIFT;
-	GElf_Shdr s = { 0 };
-	Elf_Scn *scn = NULL;
-	const char *text;
-	size_t names;
-
-	if (elf_getshdrstrndx(img->handle, &names))
-		return s;
-	while ((scn = elf_nextscn(img->handle, scn)) && gelf_getshdr(scn, &s)) {
-		s.sh_addr -= img->note[NOTE_VIRT_BASE];
-		text = elf_strptr(img->handle, names, s.sh_name);
-		if (text && !strcmp(text, name) && s.sh_addr < size &&
-		    s.sh_size <= size - s.sh_addr)
-			return s;
-	}
-	return (GElf_Shdr) { 0 };
-}
-
 static void drop_locks(struct domain *d, const struct image *img)
 {
-	GElf_Shdr text = section(d, img, ".text");
-	GElf_Shdr locks = section(d, img, ".smp_locks");
-	uint8_t *table = d->mem + locks.sh_addr;
-	int32_t distance;
+	Elf_Scn *scn = NULL;
+	size_t names = 0;
+	GElf_Shdr s;
 
-	for (uint64_t i = 0; i + 4 <= locks.sh_size; i += 4) {
-		memcpy(&distance, table + i, 4);
-		uint64_t at = locks.sh_addr + i + distance;
+	elf_getshdrstrndx(img->handle, &names);
+	while ((scn = elf_nextscn(img->handle, scn)) && gelf_getshdr(scn, &s)) {
+		if (strcmp(elf_strptr(img->handle, names, s.sh_name) ?: "",
+			   ".smp_locks"))
+			continue;
+		/* replace the prefixes of a table */
+		Elf_Data *table = elf_getdata(scn, NULL);
 
-		if (at - text.sh_addr < text.sh_size && d->mem[at] == 0xf0)
-			d->mem[at] = 0x3e;
+		for (size_t i = 0; table && table->d_buf && i + 4 <= table->d_size; i += 4) {
+			uint64_t to = s.sh_addr - img->note[NOTE_VIRT_BASE] + i;
+			int32_t distance;
+
+			memcpy(&distance, table->d_buf + i, 4);
+			to += distance;
+			if (to < d->frames << PAGE_SHIFT && d->mem[to] == 0xf0)
+				d->mem[to] = 0x3e;
+		}
 	}
 }
 

@@ -10,11 +10,15 @@
 /* remember the leaves of a frame */
 #define MANY	((u64 *)1)	/* more than can be remembered */
 
-static __always_inline void remember(struct lg_vcpu *v, u64 gfn, u64 *leaf)
+void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 {
-	u64 **at = v->leaves[gfn].at, frame;
+	u64 **at = v->leaves[gfn], frame;
 	int i;
 
+	/* note that the frame may be written */
+	if (*leaf & PTE_RW && !test_and_set_bit(gfn, v->writes) &&
+	    test_bit(gfn, v->vm->is_table))
+		lg_loosen(v, gfn);
 	if (at[0] == MANY || !test_bit(gfn, v->followed))
 		return;
 	frame = __sme_set(page_to_phys(v->pages[gfn]));
@@ -28,19 +32,10 @@ static __always_inline void remember(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 		at[0] = MANY;
 }
 
-void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
-{
-	remember(v, gfn, leaf);
-	/* note that the frame may be written */
-	if (*leaf & PTE_RW && !test_and_set_bit(gfn, v->writes) &&
-	    test_bit(gfn, v->vm->is_table))
-		lg_loosen(v, gfn);
-}
-
 /* Take bits from all leaves of a frame; all bits: the leaves themselves. */
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 {
-	u64 **at = v->leaves[gfn].at, frame;
+	u64 **at = v->leaves[gfn], frame;
 	struct lg_kept *k;
 	int i;
 
@@ -53,7 +48,7 @@ void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 	if (at[0] != MANY && test_bit(gfn, v->followed))
 		goto seen;
 	/* look for the leaves in all tables */
-	memset(at, 0, sizeof(v->leaves[gfn].at));
+	memset(at, 0, sizeof(v->leaves[gfn]));
 	hash_for_each(v->kept, i, k, hash) {
 		u64 *e = k->table;
 
@@ -82,7 +77,7 @@ static void give_back(struct lg_vcpu *v)
 	lg_drop_all(v);
 	/* What is remembered may name the tables that go now. */
 	for_each_set_bit(gfn, v->followed, v->vm->frames + 1)
-		memset(&v->leaves[gfn], 0, sizeof(v->leaves[gfn]));
+		memset(v->leaves[gfn], 0, sizeof(v->leaves[gfn]));
 	list_for_each_entry_safe(page, next, &v->shadows, lru) {
 		list_del(&page->lru);
 		__free_page(page);
@@ -94,7 +89,7 @@ static void give_back(struct lg_vcpu *v)
 static void unfollow(struct lg_vcpu *v, u64 gfn)
 {
 	lg_strip(v, gfn, ~0ULL);
-	memset(v->leaves[gfn].at, 0, sizeof(v->leaves[gfn].at));
+	memset(v->leaves[gfn], 0, sizeof(v->leaves[gfn]));
 	v->pages[gfn] = NULL;
 	clear_bit(gfn, v->read_only);
 	/* Last: as long as it is set, the host waits for us. */
@@ -260,22 +255,20 @@ static struct page *look_up(struct lg_vm *vm, u64 gfn, bool *write)
 {
 	unsigned long at = vm->base + (gfn << PAGE_SHIFT);
 	struct page *page;
+	bool ok;
 
 	if (get_user_page_fast_only(at, FOLL_WRITE, &page))
 		*write = true;
 	else if (get_user_pages_fast(at, 1, *write ? FOLL_WRITE : 0,
 				     &page) != 1)
 		return NULL;
-	if (*write && !PageAnon(page) &&
-	    !folio_test_swapbacked(page_folio(page))) {
-		put_page(page);
-		return NULL;
-	}
+	ok = !*write || PageAnon(page) ||
+	     folio_test_swapbacked(page_folio(page));
 	/* The host's own mapping will not tell it of the guest's writes. */
-	if (*write && !PageDirty(page))
+	if (ok && *write && !PageDirty(page))
 		set_page_dirty_lock(page);
 	put_page(page);
-	return page;
+	return ok ? page : NULL;
 }
 
 static void look_around(struct lg_vcpu *v, u64 gfn)
@@ -360,27 +353,20 @@ int lg_follow_maps(struct lg_vcpu *v)
 	spin_lock_init(&v->recall_lock);
 	v->recall_from = v->vm->frames;
 	v->pages = __vcalloc(n, sizeof(*v->pages), GFP_KERNEL_ACCOUNT);
-	v->followed = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
-	v->read_only = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
+	v->followed = kvcalloc(4 * bits, sizeof(long), GFP_KERNEL_ACCOUNT);
+	v->read_only = v->followed + bits;
 	v->leaves = __vcalloc(n, sizeof(*v->leaves), GFP_KERNEL_ACCOUNT);
 	/* make the maps of what is kept */
-	v->shadowed = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
-	v->writes = kvcalloc(bits, sizeof(long), GFP_KERNEL_ACCOUNT);
-	if (!v->shadowed || !v->writes)
-		return -ENOMEM;
-	return v->pages && v->followed && v->read_only && v->leaves ?
-		0 : -ENOMEM;
+	v->shadowed = v->followed + 2 * bits;
+	v->writes = v->followed + 3 * bits;
+	return v->pages && v->followed && v->leaves ? 0 : -ENOMEM;
 }
 
 void lg_follow_free(struct lg_vcpu *v)
 {
 	kvfree(v->pages);
 	kvfree(v->followed);
-	kvfree(v->read_only);
 	kvfree(v->leaves);
-	/* free the maps of what is kept */
-	kvfree(v->shadowed);
-	kvfree(v->writes);
 }
 
 /* Before anything else of the guest ends: no callback runs after it. */

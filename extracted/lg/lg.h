@@ -66,10 +66,6 @@ struct lg_seen {
 
 #define LG_LEAVES	3	/* of a frame, that are remembered */
 
-struct lg_leaves {
-	u64 *at[LG_LEAVES];
-};
-
 enum lg_state {
 	LG_FRESH,	/* was never initialised */
 	LG_BUSY,	/* somebody does it now */
@@ -188,7 +184,7 @@ struct lg_vcpu {
 	struct page **pages;		/* behind the frames that it follows */
 	unsigned long *followed;	/* frames that may have leaves */
 	unsigned long *read_only;	/* the host's page must not be written */
-	struct lg_leaves *leaves;	/* where a frame was entered */
+	u64 *(*leaves)[LG_LEAVES];	/* where a frame was entered */
 	spinlock_t recall_lock;
 	u64 recall_from, recall_to;	/* frames whose leaves must go */
 	bool recall;			/* there are such, or tables */

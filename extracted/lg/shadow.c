@@ -638,35 +638,33 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 }
 
 /* bring a table into step */
-static void update_all(struct lg_vcpu *v, struct lg_kept *k)
+static void update_some(struct lg_vcpu *v, struct lg_kept *k, int i)
 {
 	u64 __user *table = lg_user(v, k->gfn);
-	u64 e[64], *to = k->table;
-	int i, n;
+	u64 e[64], end = i + ARRAY_SIZE(e);
+	int n = i;
 
-	for (i = 0; i < 512; i += 64, to += 64) {
-		if (copy_from_user(e, &table[i], sizeof(e)))
-			memset(e, PTE_P, sizeof(e));
-		for (n = 0; n < 64; n++)
-			if (e[n] | to[n])
-				update(v, k, i + n, e[n]);
-	}
+	if (copy_from_user(e, &table[i], sizeof(e)))
+		memset(e, PTE_P, sizeof(e));
+	for (; n < end; n++)
+		if (e[n - i] | k->table[n])
+			update(v, k, n, e[n - i]);
+}
+
+static void update_all(struct lg_vcpu *v, struct lg_kept *k)
+{
+	int i;
+
+	for (i = 0; i < 512; i += 64)
+		update_some(v, k, i);
 }
 
 void lg_fill_near(struct lg_vcpu *v, u64 *leaf)
 {
 	struct lg_kept *k = (void *)page_private(virt_to_page(leaf));
-	u64 __user *table;
-	int i, end;
-	u64 e;
 
-	if (!k || !k->kernel)
-		return;
-	table = lg_user(v, k->gfn);
-	i = round_down(leaf - k->table, 32);
-	for (end = i + 32; i < end; i++)
-		if (k->table[i] == LG_ASK && !get_user(e, &table[i]))
-			update(v, k, i, e);
+	if (k && k->kernel)
+		update_some(v, k, round_down(leaf - k->table, 64));
 }
 
 /* make a kept table */

@@ -61,14 +61,10 @@ static long flush_others(struct lg_vcpu *v, u64 whom)
 
 long lg_flush_op(struct lg_vcpu *v, const struct mmuext_op *op)
 {
-	switch (op->cmd) {
-	case MMUEXT_TLB_FLUSH_ALL:
-	case MMUEXT_INVLPG_ALL:
+	if (op->cmd == MMUEXT_TLB_FLUSH_ALL || op->cmd == MMUEXT_INVLPG_ALL)
 		return flush_others(v, UVMF_ALL);
-	case MMUEXT_TLB_FLUSH_MULTI:
-	case MMUEXT_INVLPG_MULTI:
+	if (op->cmd == MMUEXT_TLB_FLUSH_MULTI || op->cmd == MMUEXT_INVLPG_MULTI)
 		return flush_others(v, (u64)op->arg2.vcpumask);
-	}
 	return 1;
 }
 
@@ -76,9 +72,8 @@ long lg_flush_va(struct lg_vcpu *v, u64 flags)
 {
 	u64 type = flags & UVMF_FLUSHTYPE_MASK;
 
-	if (!type || type == flags)
-		return 0;
-	return min(flush_others(v, flags - type), 0L);
+	return !type || type == flags ? 0 :
+		min(flush_others(v, flags - type), 0L);
 }
 
 /* bring vCPUs up and down */
@@ -115,10 +110,8 @@ static long initialise(struct lg_vcpu *v, struct lg_vcpu *t, u64 arg)
 	long err = c ? lg_read(v, arg, c, sizeof(*c)) : -ENOMEM;
 	u64 frames = offsetof(struct vcpu_guest_context, gdt_frames);
 
-	if (!err)
-		err = lg_set_gdt(v, t, arg + frames, c->gdt_ents);
-	if (!err)
-		err = take_context(t, c);
+	err = err ?: lg_set_gdt(v, t, arg + frames, c->gdt_ents);
+	err = err ?: take_context(t, c);
 	kvfree(c);
 	return err;
 }
