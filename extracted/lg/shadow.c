@@ -638,7 +638,8 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 }
 
 /* bring a table into step */
-static void update_some(struct lg_vcpu *v, struct lg_kept *k, int i)
+static __always_inline void update_some(struct lg_vcpu *v, struct lg_kept *k,
+					int i, bool unknown)
 {
 	u64 __user *table = lg_user(v, k->gfn);
 	u64 e[64], end = i + ARRAY_SIZE(e);
@@ -647,7 +648,7 @@ static void update_some(struct lg_vcpu *v, struct lg_kept *k, int i)
 	if (copy_from_user(e, &table[i], sizeof(e)))
 		memset(e, PTE_P, sizeof(e));
 	for (; n < end; n++)
-		if (e[n - i] | k->table[n])
+		if (unknown ? k->table[n] == LG_ASK : e[n - i] | k->table[n])
 			update(v, k, n, e[n - i]);
 }
 
@@ -656,7 +657,7 @@ static void update_all(struct lg_vcpu *v, struct lg_kept *k)
 	int i;
 
 	for (i = 0; i < 512; i += 64)
-		update_some(v, k, i);
+		update_some(v, k, i, false);
 }
 
 void lg_fill_near(struct lg_vcpu *v, u64 *leaf)
@@ -664,7 +665,7 @@ void lg_fill_near(struct lg_vcpu *v, u64 *leaf)
 	struct lg_kept *k = (void *)page_private(virt_to_page(leaf));
 
 	if (k && k->kernel)
-		update_some(v, k, round_down(leaf - k->table, 64));
+		update_some(v, k, round_down(leaf - k->table, 64), true);
 }
 
 /* make a kept table */
