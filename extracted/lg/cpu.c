@@ -63,7 +63,7 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 	h->lstar = __rdmsr(MSR_LSTAR);
 	h->cstar = __rdmsr(MSR_CSTAR);
 	h->fmask = __rdmsr(MSR_SYSCALL_MASK);
-	native_wrmsrl(MSR_STAR, (u64)LG_USER_CS32 << 48 | (u64)LG_CS << 32);
+	__wrmsr(MSR_STAR, 0, (u32)LG_USER_CS32 << 16 | LG_CS);
 	native_wrmsrl(MSR_LSTAR, (u64)v->block + lg_off_syscall64);
 	native_wrmsrl(MSR_CSTAR, (u64)v->block + lg_off_syscall32);
 	if (~h->fmask & SYSCALL_CLEARS)

@@ -881,7 +881,7 @@ void lg_hear(struct lg_vcpu *v)
 /* hear of a changed entry */
 void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
 {
-	u64 at = (u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT, e, to;
+	u64 e, to, at = (__force u64)slot - v->vm->base, gfn = at >> PAGE_SHIFT;
 
 	if (v->vm->nr_vcpus > 1) {
 		smp_mb();	/* the write, before shadowed is looked at */
