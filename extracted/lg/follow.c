@@ -13,23 +13,23 @@
 void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 {
 	u64 **at = v->leaves[gfn], frame;
-	int i;
+	int i = 0;
 
+	if (at[0] != MANY && test_bit(gfn, v->followed)) {
+		frame = __sme_set(page_to_phys(v->pages[gfn]));
+		while (i < LG_LEAVES && at[i] && at[i] != leaf &&
+		       (*at[i] & PTE_FRAME) == frame &&
+		       page_private(virt_to_page(at[i])))
+			i++;
+		if (i < LG_LEAVES)
+			at[i] = leaf;
+		else
+			at[0] = MANY;
+	}
 	/* note that the frame may be written */
 	if (*leaf & PTE_RW && !test_and_set_bit(gfn, v->writes) &&
 	    test_bit(gfn, v->vm->is_table))
 		lg_loosen(v, gfn);
-	if (at[0] == MANY || !test_bit(gfn, v->followed))
-		return;
-	frame = __sme_set(page_to_phys(v->pages[gfn]));
-	for (i = 0; i < LG_LEAVES; i++)
-		if (!at[i] || at[i] == leaf || (*at[i] & PTE_FRAME) != frame ||
-		    !page_private(virt_to_page(at[i])))
-			break;
-	if (i < LG_LEAVES)
-		at[i] = leaf;
-	else
-		at[0] = MANY;
 }
 
 /* Take bits from all leaves of a frame; all bits: the leaves themselves. */

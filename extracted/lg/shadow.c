@@ -642,14 +642,14 @@ static __always_inline void update_some(struct lg_vcpu *v, struct lg_kept *k,
 					int i, bool unknown)
 {
 	u64 __user *table = lg_user(v, k->gfn);
-	u64 e[64], end = i + ARRAY_SIZE(e);
-	int n = i;
+	u64 e[64], *to = k->table + i;
+	int n;
 
 	if (copy_from_user(e, &table[i], sizeof(e)))
 		memset(e, PTE_P, sizeof(e));
-	for (; n < end; n++)
-		if (unknown ? k->table[n] == LG_ASK : e[n - i] | k->table[n])
-			update(v, k, n, e[n - i]);
+	for (n = 0; n < 64; n++)
+		if (unknown ? to[n] == LG_ASK : e[n] | to[n])
+			update(v, k, i + n, e[n]);
 }
 
 static void update_all(struct lg_vcpu *v, struct lg_kept *k)
