@@ -7,7 +7,7 @@
 #include "host.h"
 
 /* exchange the spare base of gs */
-static u64 exchange_spare(u64 base)
+static __always_inline u64 exchange_spare(u64 base)
 {
 	u64 old;
 
