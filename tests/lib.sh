@@ -79,8 +79,7 @@ build_for() {
 # guest_image TAG: path of the guest kernel, fetched or built.
 guest_image() {
 	if [ "$1" = own ]; then
-		[ -e "$BUILD/guest-kernel/bzImage" ] || "$TESTS/guest-kernel" >&2 || return
-		echo "$BUILD/guest-kernel/bzImage"
+		once "$BUILD/guest-kernel/bzImage" "$TESTS/guest-kernel" >&2 && echo "$BUILD/guest-kernel/bzImage"
 	else
 		is_tag "$1" || die "'$1' is no kernel of ours; one of: own $TAGS"
 		"$TESTS/fetch" "$1" && echo "$KERNELS/$1/vmlinuz"
