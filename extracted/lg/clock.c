@@ -2,7 +2,6 @@
 /* Guest time: pvclock over the TSC, wall clock, one timer a vCPU. */
 #include <linux/clocksource.h>
 #include <asm/pvclock.h>
-#include <asm/tsc.h>
 #include "lg.h"
 
 /* fill a clock record */
@@ -42,10 +41,10 @@ static enum hrtimer_restart timer_rings(struct hrtimer *timer)
 /* set and stop the timer */
 int lg_timer_set(struct lg_vcpu *v, u64 when)
 {
-	u64 now = lg_clock_now(v->vm);
-	u64 delta = min_t(u64, max(when, now) - now, KTIME_MAX / 2);
+	u64 now = lg_clock_now(v->vm), delta = max(when, now) - now;
 
-	hrtimer_start(&v->timer, ns_to_ktime(delta), HRTIMER_MODE_REL);
+	hrtimer_start_range_ns(&v->timer, min_t(u64, delta, KTIME_MAX / 2),
+			       current->timer_slack_ns, HRTIMER_MODE_REL);
 	return 0;
 }
 

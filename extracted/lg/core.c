@@ -4,11 +4,8 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
-#include <linux/slab.h>
-#include <linux/nospec.h>
 #include <linux/cc_platform.h>
 #include <xen/xen.h>
-#include <asm/tsc.h>
 #include "lg.h"
 #include "host.h"
 

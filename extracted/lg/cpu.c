@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Registers that the host and the guest both use: in and out. */
 #include <linux/hw_breakpoint.h>
-#include <asm/debugreg.h>
-#include <asm/msr.h>
 #include "lg.h"
 #include "host.h"
 
@@ -84,6 +82,10 @@ void lg_cpu_in(struct lg_vcpu *v, struct lg_host_state *h)
 		__rdmsr(MSR_IA32_PEBS_ENABLE) : 0;
 	if (h->pebs)
 		native_wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+	h->debugctl = static_cpu_has(X86_FEATURE_BTS) ?
+		__rdmsr(MSR_IA32_DEBUGCTLMSR) : 0;
+	if (h->debugctl)
+		native_wrmsrl(MSR_IA32_DEBUGCTLMSR, 0);
 	/* load the debug registers */
 	if (hw_breakpoint_active())
 		set_debugreg(0, 7);
@@ -125,6 +127,8 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 		hw_breakpoint_restore();
 	if (h->pebs)
 		native_wrmsrl(MSR_IA32_PEBS_ENABLE, h->pebs);
+	if (h->debugctl)
+		native_wrmsrl(MSR_IA32_DEBUGCTLMSR, h->debugctl);
 	/* take the guest's wide registers away */
 	lg_wide_out(v, h);
 	/* put back the system calls */
@@ -169,8 +173,12 @@ bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h)
 
 	lg_road_out(v);
 	d->kgs_base = exchange_spare(h->kgs_base);
-	if (trap == X86_TRAP_PF)
+	if (trap == X86_TRAP_PF) {
 		v->cr2 = native_read_cr2();
+		if (hypervisor_is_type(X86_HYPER_KVM) &&
+		    kvm_read_and_reset_apf_flags())
+			trap = d->trap = LG_TRAP_HOST;
+	}
 	if ((trap > 31 ? trap != LG_TRAP_SYSCALL : BIT(trap) & SLOW_TRAPS) ||
 	    d->nmi || d->mce || d->dr7 & 0xff || v->cr0 & X86_CR0_TS)
 		return false;

@@ -30,6 +30,7 @@ static bool at_once(struct lg_vcpu *v, u16 port, bool out, u8 size)
 		ring(v->vm, device, (at - LG_BAR_NOTIFY) / 2);
 	else
 		lg_set_rax(v->d, size, atomic_xchg(&v->vm->isr[device], 0));
+	v->stats.ports++;
 	return true;
 }
 
@@ -50,10 +51,8 @@ bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size)
 	    (port < LG_BAR(0) && (run->config & ~0xf8fcU) != 0x80000000))
 		return port == 0xcf8;
 	/* see to bell and status at once */
-	if (at_once(v, port, out, size)) {
-		v->stats.ports++;
+	if (at_once(v, port, out, size))
 		return true;
-	}
 	/* be wholly in the host */
 	lg_to_host(v);
 	/* end the run for the launcher */

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Privileged instructions of a guest kernel, one at a time. */
-#include <linux/types.h>
-#include <asm/msr.h>
 #include <asm/tlbflush.h>
 #include "lg.h"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Event channels, the 2-level kind: interrupts in two bitmaps. */
 #include <linux/eventfd.h>
-#include <linux/nospec.h>
 #include <xen/interface/event_channel.h>
 #include "lg.h"
 #include "host.h"

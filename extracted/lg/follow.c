@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guest memory that stays the host's: MMU notifiers and a reverse map. */
 #include <linux/bitmap.h>
-#include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <asm/io.h>
 #include "lg.h"
@@ -71,13 +70,11 @@ seen:
 static void give_back(struct lg_vcpu *v)
 {
 	struct page *page, *next;
-	u64 gfn;
 
 	WRITE_ONCE(v->shrink, false);
 	lg_drop_all(v);
 	/* What is remembered may name the tables that go now. */
-	for_each_set_bit(gfn, v->followed, v->vm->frames + 1)
-		memset(v->leaves[gfn], 0, sizeof(v->leaves[gfn]));
+	memset(v->leaves, 0, (v->vm->frames + 1) * sizeof(*v->leaves));
 	list_for_each_entry_safe(page, next, &v->shadows, lru) {
 		list_del(&page->lru);
 		__free_page(page);
@@ -98,7 +95,7 @@ static void unfollow(struct lg_vcpu *v, u64 gfn)
 
 void lg_forget(struct lg_vcpu *v)
 {
-	u64 gfn, to;
+	u64 gfn, to, searched = 0;
 
 	spin_lock(&v->recall_lock);
 	gfn = v->recall_from;
@@ -108,6 +105,8 @@ void lg_forget(struct lg_vcpu *v)
 	WRITE_ONCE(v->recall, false);
 	spin_unlock(&v->recall_lock);
 	for_each_set_bit_from(gfn, v->followed, to) {
+		if (v->leaves[gfn][0] == MANY && ++searched == 16)
+			lg_drop_all(v);
 		unfollow(v, gfn);
 		cond_resched();
 	}
@@ -125,12 +124,18 @@ static void request(struct lg_vcpu *v, u64 from, u64 to)
 	spin_unlock(&v->recall_lock);
 }
 
-static bool recall(struct lg_vm *vm, u64 from, u64 to)
+static bool recall(struct lg_vm *vm, unsigned long start, unsigned long end)
 {
+	u64 base = vm->base >> PAGE_SHIFT, first = start >> PAGE_SHIFT;
+	u64 last = (end - 1) >> PAGE_SHIFT, from, to;
 	struct lg_vcpu *v;
 	bool any = false;
 	u32 i;
 
+	if (last < base || first > base + vm->frames)
+		return false;
+	from = max(first, base) - base;
+	to = min(last - base, vm->frames) + 1;
 	for_each_vcpu(i, v, vm) {
 		if (find_next_bit(v->followed, to, from) >= to)
 			continue;
@@ -165,30 +170,14 @@ void lg_call_out(struct lg_vm *vm)
 }
 
 /* hear of the host's changes */
-static bool concerns(struct lg_vm *vm, unsigned long start, unsigned long end,
-		     u64 *from, u64 *to)
-{
-	u64 first = start >> PAGE_SHIFT, base = vm->base >> PAGE_SHIFT;
-	u64 last = (end - 1) >> PAGE_SHIFT;
-
-	if (last < base || first > base + vm->frames)
-		return false;
-	*from = max(first, base) - base;
-	*to = min(last - base, vm->frames) + 1;
-	return true;
-}
-
 static int change_begins(struct mmu_notifier *n,
 			 const struct mmu_notifier_range *r)
 {
 	struct lg_vm *vm = container_of(n, struct lg_vm, notifier);
-	u64 from, to;
 
-	if (concerns(vm, r->start, r->end, &from, &to)) {
-		atomic_inc(&vm->changing);
-		smp_mb__after_atomic();	/* before followed is looked at */
-		recall(vm, from, to);
-	}
+	atomic_inc(&vm->changing);
+	smp_mb__after_atomic();		/* before followed is looked at */
+	recall(vm, r->start, r->end);
 	return 0;
 }
 
@@ -196,20 +185,15 @@ static void change_ends(struct mmu_notifier *n,
 			const struct mmu_notifier_range *r)
 {
 	struct lg_vm *vm = container_of(n, struct lg_vm, notifier);
-	u64 from, to;
 
-	if (concerns(vm, r->start, r->end, &from, &to) &&
-	    atomic_dec_and_test(&vm->changing))
+	if (atomic_dec_and_test(&vm->changing))
 		wake_up_all(&vm->changed);
 }
 
 static int clear_young(struct mmu_notifier *n, struct mm_struct *mm,
 		       unsigned long start, unsigned long end)
 {
-	struct lg_vm *vm = container_of(n, struct lg_vm, notifier);
-	u64 from, to;
-
-	return concerns(vm, start, end, &from, &to) && recall(vm, from, to);
+	return recall(container_of(n, struct lg_vm, notifier), start, end);
 }
 
 static const struct mmu_notifier_ops follow_ops = {
@@ -350,6 +334,8 @@ int lg_follow_maps(struct lg_vcpu *v)
 {
 	u64 n = v->vm->frames + 1, bits = BITS_TO_LONGS(n);
 
+	if (n * v->vm->nr_vcpus / 128 > totalram_pages() / 4)
+		return -ENOMEM;
 	spin_lock_init(&v->recall_lock);
 	v->recall_from = v->vm->frames;
 	v->pages = __vcalloc(n, sizeof(*v->pages), GFP_KERNEL_ACCOUNT);

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The Xen PV hypercalls that a Linux domU makes. */
-#include <linux/nospec.h>
-#include <linux/sched/signal.h>
-#include <asm/debugreg.h>
-#include <asm/desc.h>
-#include <xen/interface/callback.h>
+#include "lg.h"
 #include <xen/interface/features.h>
 #include <xen/interface/memory.h>
 #include <xen/interface/physdev.h>
 #include <xen/interface/sched.h>
 #include <xen/interface/vcpu.h>
 #include <xen/interface/version.h>
-#include "lg.h"
 
 #define MAX_CALLS	256	/* of one multicall; Linux makes at most 32 */
 
@@ -290,7 +285,9 @@ static long vcpu_op(struct lg_vcpu *v, u64 cmd, u64 id, u64 arg)
 	if (cmd == VCPUOP_register_vcpu_info) {
 		if (t != v && READ_ONCE(t->state) == LG_UP)
 			return -EBUSY;
-		mutex_lock(&vm->lock);	/* inside v->lock; LG_CREATE takes no v->lock */
+		/* inside v->lock; LG_CREATE takes no v->lock */
+		if (mutex_lock_killable(&vm->lock))
+			return -EINTR;
 		err = register_vcpu_info(v, t, arg);
 		mutex_unlock(&vm->lock);
 		return err;

@@ -3,24 +3,32 @@
 #ifndef LG_H
 #define LG_H
 
+/* headers of the kernel */
 #include <linux/hrtimer.h>
+#include <linux/kvm_para.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
-#include <linux/wait.h>
-#include <asm/processor.h>
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
-#include <asm/desc_defs.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/msr.h>
+#include <asm/mce.h>
+#include <asm/tsc.h>
 #include <xen/interface/xen.h>
 #include <xen/interface/callback.h>
 #include <asm/xen/interface.h>
 #include "lguest.h"
 #include "switcher.h"
 /* headers for all files */
+#include <asm/hypervisor.h>
 #include <linux/mmu_notifier.h>
 #include <linux/hashtable.h>
 
@@ -211,6 +219,7 @@ struct lg_vcpu {
 	DECLARE_HASHTABLE(kept, 10);
 	struct list_head loose;		/* tables that the guest may write */
 	u32 idle_flushes;		/* that found nothing to change */
+	u64 salt;			/* of the hash, not for the guest to know */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
 	unsigned long *shadowed;	/* frames that it has kept tables of */
 	unsigned long *writes;		/* frames that it may have writable leaves of */
@@ -303,7 +312,7 @@ int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags);
 /* cpu.c: registers that host and guest share */
 struct lg_host_state {
 	u64 star, lstar, cstar, fmask, sysenter_cs;
-	u64 fs_base, kgs_base, pebs;
+	u64 fs_base, kgs_base, pebs, debugctl;
 	u16 ds, es, fs, gs;
 	/* more of the host's state */
 	u64 xcr0;
@@ -444,6 +453,14 @@ static inline bool lg_at_ease(struct lg_vcpu *v)
 	if (v->held && ++v->breaths > 64)
 		lg_leave(v);
 	return !v->held;
+}
+
+/* For loops that others can make begin anew.  False: give up. */
+static inline bool lg_retry(struct lg_vcpu *v)
+{
+	lg_to_host(v);
+	cond_resched();
+	return !fatal_signal_pending(current);
 }
 
 #endif

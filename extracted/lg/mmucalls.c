@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Hypercalls about page tables: writes, hints, and the flushes that count. */
-#include <linux/sched.h>
 #include "lg.h"
 
 #define MAX_BATCH	256	/* Linux asks for at most 32 at a time */
@@ -36,6 +35,9 @@ static long write_entry(struct lg_vcpu *v, const union request *r)
 			err = get_user(old, slot) ?:
 			      __try_cmpxchg_user(slot, &old, val |
 					(old & (PTE_A | PTE_D)), fault);
+			/* if another was quicker */
+			if (err > 0 && !lg_retry(v))
+				err = -EINTR;
 		} while (err > 0);
 		/* tell of the changed entry */
 		lg_table_changed(v, slot);

@@ -8,18 +8,16 @@ static_assert(LG_ROAD_LOWEST == LG_SLOT_END);
 /* choose the entry points of the road */
 void lg_road_entries(struct lg_vcpu *v)
 {
-	static const u8 vectors[] = { X86_TRAP_DE, X86_TRAP_BP, X86_TRAP_OF,
-				      X86_TRAP_BR, X86_TRAP_MF, X86_TRAP_XF,
-				      X86_TRAP_PF };
+	static const unsigned long vectors = BIT(X86_TRAP_DE) |
+		BIT(X86_TRAP_BP) | BIT(X86_TRAP_OF) | BIT(X86_TRAP_BR) |
+		BIT(X86_TRAP_MF) | BIT(X86_TRAP_XF) | BIT(X86_TRAP_PF);
 	struct lg_entry *e = v->d->entries;
-	int i;
+	int n;
 
-	for (i = 0; i < ARRAY_SIZE(vectors); i++) {
-		u8 n = vectors[i];
-
+	for_each_set_bit(n, &vectors, 32) {
 		e[n] = v->traps[n];
-		if ((n == X86_TRAP_BP || n == X86_TRAP_OF) &&
-		    (e[n].flags & 3) != 3)
+		if (n == X86_TRAP_PF ? hypervisor_is_type(X86_HYPER_KVM) :
+		    n <= X86_TRAP_OF && n && (e[n].flags & 3) != 3)
 			e[n].address = 0;
 	}
 	e[32] = v->callbacks[CALLBACKTYPE_syscall];
@@ -33,9 +31,10 @@ int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset)
 	int err = lg_map(v->vm, v->vm->kernel_pdpt, at,
 			 lg_page(v->vm, gfn), LG_RW);
 
-	v->d->info = err ? 0 : at + offset;
 	v->d->verw = host_clears_buffers() ? LG_USER_SS : 0;
 	v->d->keep = boot_cpu_has(X86_FEATURE_PCID) ? X86_CR3_PCID_NOFLUSH : 0;
+	/* Last, and only when it is mapped: its vCPU may be about to enter. */
+	smp_store_release(&v->d->info, err ? 0 : at + offset);
 	return err;
 }
 
@@ -59,9 +58,8 @@ void lg_road_out(struct lg_vcpu *v)
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
 	/* hear of flushes on the road */
-	if (v->d->flushed & 1)
-		lg_forget_walks(v, 0, ~0ULL);
-	else if (v->d->flushed)
-		lg_forget_walks(v, 1, LG_SLOT_BASE - 1);
+	if (v->d->flushed)
+		lg_forget_walks(v, !(v->d->flushed & 1),
+				v->d->flushed & 1 ? ~0ULL : LG_SLOT_BASE - 1);
 	v->d->flushed = 0;
 }

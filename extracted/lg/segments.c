@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Descriptor tables: the CPU reads our checked copies, never the guest's. */
-#include <asm/desc.h>
 #include "lg.h"
 
 /* bits of a descriptor */

@@ -45,9 +45,8 @@ int lg_map(struct lg_vm *vm, u64 *table, u64 va, struct page *page, u64 flags)
 
 		if (!next)
 			return -ENOMEM;
-		if (!*e)
-			*e = __sme_set(__pa(next)) | TABLE_FLAGS;
-		table = next;
+		cmpxchg(e, 0, __sme_set(__pa(next)) | TABLE_FLAGS);
+		table = table_of(*e);
 	}
 	table[pt_index(va, 0)] = __sme_set(page_to_phys(page)) | flags;
 	return 0;
@@ -250,6 +249,9 @@ again:
 	for (level = 3; level >= 0; level--) {
 		err = mark(slot[level], &entry[level], PTE_A |
 			   (!level && access & X86_PF_WRITE ? PTE_D : 0));
+		/* if another was quicker */
+		if (err > 0 && !lg_retry(v))
+			err = -EINTR;
 		if (err < 0)
 			return WALK_NONSENSE;
 		if (err)
@@ -302,8 +304,7 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	int r;
 
 	v->stats.faults++;
-	if (!v->user)
-		access &= ~X86_PF_USER;
+	access = v->user ? access | X86_PF_USER : access & ~X86_PF_USER;
 	/* answer a read of the machine-to-physical table */
 	if (lg_ours(va) && !(access & X86_PF_WRITE) &&
 	    !(*error & X86_PF_PROT) && fill_m2p(v, va))
@@ -397,6 +398,7 @@ int lg_shadow_init(struct lg_vcpu *v)
 	v->kernel_pa = root_pa(vm, v->kernel_root, 0x7f0);
 	v->user_pa = root_pa(vm, v->user_root, 0x7f1);
 	INIT_LIST_HEAD(&v->loose);
+	v->salt = get_random_u64() | 1;
 	v->max_shadows = 256 + vm->frames / 64 / vm->nr_vcpus;
 	return v->kernel_pa && v->user_pa ? 0 : -ENOMEM;
 }
@@ -422,7 +424,7 @@ static struct lg_kept *in_hash(struct lg_vcpu *v, u64 gfn, int level,
 {
 	struct lg_kept *k;
 
-	hash_for_each_possible(v->kept, k, hash, gfn)
+	hash_for_each_possible(v->kept, k, hash, gfn * v->salt)
 		if (k->gfn == gfn && k->level == level && k->kernel == kernel)
 			return k;
 	return NULL;
@@ -568,7 +570,7 @@ static void forget_frame(struct lg_vcpu *v, u64 gfn)
 	struct hlist_node *next;
 	struct lg_kept *k;
 
-	hash_for_each_possible_safe(v->kept, k, next, hash, gfn)
+	hash_for_each_possible_safe(v->kept, k, next, hash, gfn * v->salt)
 		if (k->gfn == gfn)
 			forget_kept(v, k);
 	clear_bit(gfn, v->shadowed);
@@ -650,6 +652,7 @@ static __always_inline void update_some(struct lg_vcpu *v, struct lg_kept *k,
 	for (n = 0; n < 64; n++)
 		if (unknown ? to[n] == LG_ASK : e[n] | to[n])
 			update(v, k, i + n, e[n]);
+	lg_at_ease(v);
 }
 
 static void update_all(struct lg_vcpu *v, struct lg_kept *k)
@@ -695,7 +698,7 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 	if (level == 3)
 		k->table[256] = __sme_set(__pa(ours)) | TABLE_FLAGS;
 	set_bit(gfn, v->shadowed);
-	hash_add(v->kept, &k->hash, gfn);
+	hash_add(v->kept, &k->hash, gfn * v->salt);
 	if (!tighten(v, gfn))
 		list_add(&k->loose, &v->loose);
 	if (!level || (level == 3 && kernel))
@@ -708,7 +711,7 @@ static void loosen(struct lg_vcpu *v, u64 gfn)
 {
 	struct lg_kept *k;
 
-	hash_for_each_possible(v->kept, k, hash, gfn)
+	hash_for_each_possible(v->kept, k, hash, gfn * v->salt)
 		if (k->gfn == gfn && list_empty(&k->loose)) {
 			list_add(&k->loose, &v->loose);
 			v->loose_above |= k->level > 0;
@@ -736,14 +739,15 @@ bool lg_kept_flush(struct lg_vcpu *v)
 		}
 		if (tighten(v, k->gfn))
 			list_del_init(&k->loose);
-		else
-			v->idle_flushes = 0;
 		update_all(v, k);
 		/* unless interrupts are off */
 		if (lg_at_ease(v))
 		cond_resched();
+		if (!v->held && fatal_signal_pending(current))
+			break;		/* the guest is not entered again */
 	}
 	v->loose_above = false;
+	v->idle_flushes = 0;
 	return true;
 }
 
@@ -754,8 +758,10 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 	int i, kernel;
 
 	lg_hear(v);
+	if (list_empty(&v->loose))
+		return;
 	v->idle_flushes++;
-	for (kernel = 0; kernel < 2 && !list_empty(&v->loose); kernel++) {
+	for (kernel = 0; kernel < 2; kernel++) {
 		k = kept_of(v->base[kernel]);
 		for (; k; k = kept_of(k->table[i])) {
 			u64 __user *table = lg_user(v, k->gfn);
@@ -769,7 +775,7 @@ void lg_kept_page(struct lg_vcpu *v, u64 va)
 				v->idle_flushes = 0;
 		}
 	}
-	if (!list_empty(&v->loose) && v->idle_flushes > 16)
+	if (v->idle_flushes >= 16)
 		lg_kept_flush(v);
 }
 
@@ -836,7 +842,7 @@ static void changed(struct lg_vcpu *v, u64 at, u64 e)
 	u64 gfn = at >> PAGE_SHIFT;
 	struct lg_kept *k;
 
-	hash_for_each_possible(v->kept, k, hash, gfn)
+	hash_for_each_possible(v->kept, k, hash, gfn * v->salt)
 		if (k->gfn == gfn)
 			update(v, k, offset_in_page(at) / 8, e);
 }
@@ -874,8 +880,12 @@ void lg_hear(struct lg_vcpu *v)
 		hash_for_each(v->kept, i, k, hash)
 			loosen(v, k->gfn);
 	else
-		for (i = 0; i < n; i++)
+		for (i = 0; i < n; i++) {
 			hear(v, told[i]);
+			/* unless interrupts are off */
+			if (lg_at_ease(v))
+			cond_resched();
+		}
 }
 
 /* hear of a changed entry */

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Several vCPUs: their making, their flushes, their ups and downs. */
-#include <linux/slab.h>
+#include "lg.h"
 #include <xen/interface/sched.h>
 #include <xen/interface/vcpu.h>
-#include "lg.h"
 #include "host.h"
 
 /* create and free the others */
@@ -174,7 +173,7 @@ int lg_heed_others(struct lg_vcpu *v)
 }
 
 /* poll for others */
-/* The event lock is held, or the guest has ended. */
+/* The event lock is held. */
 void lg_wake_pollers(struct lg_vm *vm)
 {
 	unsigned int id;

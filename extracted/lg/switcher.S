@@ -371,17 +371,15 @@ road_touch:
 		jne	not_here
 	1:
 		/* take the frame's words */
-			movl	%edx, %eax
+			movzwl	%dx, %eax
 			orl	$3, %eax
-			movzwl	%ax, %eax
 			movq	%rax, DATA(LG_D_CS)
 			movl	%ecx, %eax
 			andl	$USER_FLAGS, %eax
 			orl	$(X86_EFLAGS_IF | X86_EFLAGS_FIXED), %eax
 			movq	%rax, DATA(LG_D_RFLAGS)
-			movq	64(%rdi), %rax		/* ss */
+			movzwl	64(%rdi), %eax		/* ss */
 			orl	$3, %eax
-			movzwl	%ax, %eax
 			movq	%rax, DATA(LG_D_SS)
 			/* take rip, rsp and three registers */
 				movq	32(%rdi), %rax		/* rip */
@@ -412,17 +410,9 @@ road_touch:
 	one_call:
 		cmpq	$__HYPERVISOR_set_segment_base, %rax
 		je	set_base
-		cmpq	$__HYPERVISOR_fpu_taskswitch, %rax
-		je	task_switch
 		cmpq	$__HYPERVISOR_stack_switch, %rax
 		jne	flush
 		movq	%rsi, DATA(LG_D_KERNEL_SP)
-		jmp	call_done
-	task_switch:
-		movq	%cr0, %rax
-		andl	$X86_CR0_TS, %eax
-		orq	%rdi, %rax
-		jnz	not_here
 		jmp	call_done
 	set_base:
 		movq	%rsi, %rdx

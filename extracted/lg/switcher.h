@@ -29,6 +29,7 @@
 #define LG_TRAP_SYSCALL		0x100
 #define LG_TRAP_SYSCALL32	0x101
 #define LG_TRAP_NONE		0x102	/* turned back on the way in */
+#define LG_TRAP_HOST		0x103	/* a page fault for the host */
 #define LG_TRAP_IRET		0x200	/* or'ed in: our iretq faulted */
 #define LG_TRAP_BUG		0x400	/* or'ed in: a fault of the switcher */
 

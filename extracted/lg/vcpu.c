@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A virtual CPU: its block of pages, its birth, and its run loop. */
-#include <linux/sched/signal.h>
-#include <linux/slab.h>
-#include <asm/debugreg.h>
 #include "lg.h"
 #include "host.h"
 
@@ -242,8 +239,11 @@ static void world_switch(struct lg_vcpu *v)
 	if (!irqs_disabled())
 		return;
 	/* read cr2 after a page fault */
-	if (d->trap == X86_TRAP_PF)
+	if (d->trap == X86_TRAP_PF) {
 		v->cr2 = native_read_cr2();
+		if (kvm_read_and_reset_apf_flags())
+			d->trap = LG_TRAP_HOST;
+	}
 	lg_cpu_out(v, &host);
 	v->stats.exits++;
 	/* hand over what came for the host */
@@ -251,10 +251,14 @@ static void world_switch(struct lg_vcpu *v)
 		d->nmi = 0;
 		lg_raise(X86_TRAP_NMI);
 	}
-	if (d->mce || d->trap == X86_TRAP_MC) {
+	if (d->trap == X86_TRAP_MC)
+		do_machine_check(&(struct pt_regs){ .cs = 3, .flags = X86_EFLAGS_IF });
+	if (d->mce) {
 		d->mce = 0;
 		lg_raise(X86_TRAP_MC);
 	}
+	if (d->trap == LG_TRAP_HOST)
+		kvm_async_pf_task_wait_schedule(v->cr2);
 	if (d->trap >= FIRST_EXTERNAL_VECTOR && d->trap < 256 &&
 	    d->trap != 0x80) {
 		v->stats.irqs++;

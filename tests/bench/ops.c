@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -518,13 +519,16 @@ static int watch(char **argv)
 		printf("\nWHY %s", row);
 		for (unsigned int i = 9; i < sizeof(is) / 8; i++) {
 			static const char *const more[] = { "zaps", "ports", "runs" };
+			static const unsigned int from = offsetof(struct lg_stats, reasons) / 8,
+				calls = offsetof(struct lg_stats, calls) / 8,
+				others = offsetof(struct lg_stats, zaps) / 8;
 			__u64 n = is.n[i] - was.n[i];
 
-			if (n && i < 110)
-				printf(" %s_%u %llu", i < 46 ? "exit" : "call",
-				       i < 46 ? i - 9 : i - 46, n);
-			else if (n)
-				printf(" %s %llu", more[i - 110], n);
+			if (i < others && n)
+				printf(" %s_%u %llu", i < calls ? "exit" : "call",
+				       i - (i < calls ? from : calls), n);
+			else if (i >= others)
+				printf(" %s %llu", more[i - others], n);
 		}
 		printf("\n");
 	}
