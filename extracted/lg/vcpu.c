@@ -251,7 +251,7 @@ static void world_switch(struct lg_vcpu *v)
 		d->nmi = 0;
 		lg_raise(X86_TRAP_NMI);
 	}
-	if (d->trap == X86_TRAP_MC)
+	if (IS_ENABLED(CONFIG_X86_MCE) && d->trap == X86_TRAP_MC)
 		do_machine_check(&(struct pt_regs){ .cs = 3, .flags = X86_EFLAGS_IF });
 	if (d->mce) {
 		d->mce = 0;
