@@ -378,8 +378,9 @@ road_touch:
 			andl	$USER_FLAGS, %eax
 			orl	$(X86_EFLAGS_IF | X86_EFLAGS_FIXED), %eax
 			movq	%rax, DATA(LG_D_RFLAGS)
-			movzwl	64(%rdi), %eax		/* ss */
+			movq	64(%rdi), %rax		/* ss */
 			orl	$3, %eax
+			movzwl	%ax, %eax
 			movq	%rax, DATA(LG_D_SS)
 			/* take rip, rsp and three registers */
 				movq	32(%rdi), %rax		/* rip */

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The wide registers of AVX and AVX-512, and what a guest knows of them. */
-#include <asm/cpufeature.h>
+#include "lg.h"
 #include <asm/fpu/xcr.h>
 #include <asm/tlbflush.h>
-#include "lg.h"
 
 /* components of XCR0 a guest may have */
 #define XCR0_ALLOWED	(XFEATURE_MASK_FP | XFEATURE_MASK_SSE | \
