@@ -154,7 +154,8 @@ void lg_cpu_out(struct lg_vcpu *v, struct lg_host_state *h)
 
 void lg_leave(struct lg_vcpu *v)
 {
-	lg_cpu_out(v, v->held);
+	if (v->held)
+		lg_cpu_out(v, v->held);
 	v->held = NULL;
 	pagefault_enable();
 	WRITE_ONCE(v->in_guest, -1);

@@ -25,6 +25,7 @@
 #include <xen/interface/xen.h>
 #include <xen/interface/callback.h>
 #include <asm/xen/interface.h>
+#include <linux/pagemap.h>
 #include "lguest.h"
 #include "switcher.h"
 /* headers for all files */

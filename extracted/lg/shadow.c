@@ -246,9 +246,27 @@ again:
 		return WALK_FAULT | X86_PF_PROT;
 	}
 	/* mark what the walk has used */
+	/* let nobody flush at home meanwhile */
+	bool home = !v->held && v->vm->nr_vcpus > 1;
+	u64 now;
+
+	if (home) {
+		local_irq_disable();
+		smp_store_mb(v->in_guest, smp_processor_id());
+		pagefault_disable();
+	}
 	for (level = 3; level >= 0; level--) {
-		err = mark(slot[level], &entry[level], PTE_A |
-			   (!level && access & X86_PF_WRITE ? PTE_D : 0));
+		err =
+			/* it is no longer there, or */
+			home && (get_user(now, slot[level]) || now != entry[level]) ? 1 :
+			mark(slot[level], &entry[level], PTE_A |
+			     (!level && access & X86_PF_WRITE ? PTE_D : 0));
+		/* bring in what was missing */
+		if (err && home) {
+			lg_leave(v);
+			err = fault_in_safe_writeable((char __user *)slot[level], 8) ?
+				-EFAULT : 1;
+		}
 		/* if another was quicker */
 		if (err > 0 && !lg_retry(v))
 			err = -EINTR;
@@ -257,6 +275,9 @@ again:
 		if (err)
 			goto again;
 	}
+	/* let others flush again */
+	if (home)
+		lg_leave(v);
 	w->leaf = entry[0];
 	return 0;
 }
