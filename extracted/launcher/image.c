@@ -2,6 +2,8 @@
 #include <archive.h>
 #include <asm/bootparam.h>
 #include <gelf.h>
+/* headers of the image */
+#include <lzma.h>
 
 #include "launcher.h"
 
@@ -36,6 +38,24 @@ void file_unmap(struct file *f)
 }
 
 /* unpack a kernel */
+/* unpack some in a shorter way */
+static bool unpack_elf(struct file *f, const uint8_t *in, size_t size)
+{
+	const Elf64_Ehdr *eh = (void *)f->data;
+	lzma_stream z = { .next_in = in, .avail_in = size,
+			  .next_out = f->data, .avail_out = sizeof(*eh) };
+	bool ok = !lzma_stream_decoder(&z, MAX_KERNEL, LZMA_IGNORE_CHECK) &&
+		  !lzma_code(&z, LZMA_RUN) && !z.avail_out;
+	uint64_t end = eh->e_shoff + eh->e_shnum * eh->e_shentsize;
+
+	z.avail_out = end - sizeof(*eh);
+	ok = ok && end > sizeof(*eh) && end <= f->size &&
+	     lzma_code(&z, LZMA_RUN) <= LZMA_STREAM_END && !z.avail_out;
+	lzma_end(&z);
+	f->size = ok ? end : f->size;
+	return ok;
+}
+
 static struct archive *unpacker(const uint8_t *in, size_t size)
 {
 	struct archive *a = archive_read_new();
@@ -76,9 +96,12 @@ static struct file unpack(const char *path, const uint8_t *in, size_t size)
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (f.data == MAP_FAILED)
 		die(NO_RESOURCE, "no memory to unpack %s", path);
-	if (archive_read_next_header(a, &entry) != ARCHIVE_OK ||
-	    archive_read_data(a, f.data, f.size) != (ssize_t)f.size ||
-	    archive_read_data(a, &(char) { 0 }, 1) != 0)
+	if (
+	    /* there was no shorter way, and */
+	    !unpack_elf(&f, in, size - 4) &&
+	    (archive_read_next_header(a, &entry) != ARCHIVE_OK ||
+	     archive_read_data(a, f.data, f.size) != (ssize_t)f.size ||
+	     archive_read_data(a, &(char) { 0 }, 1) != 0))
 		die(BAD_IMAGE, "the %s data in %s is corrupt: copy the file "
 		    "again", archive_filter_name(a, 0), path);
 	archive_read_free(a);

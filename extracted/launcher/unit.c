@@ -688,6 +688,24 @@ static void test_locks(void *line)
 			text[0x30] == text[0x20] && text[0x31] == 0xcc));
 }
 
+static void test_shorter(void *longer)
+{
+	uint8_t file[PAYLOAD + ROOM];
+	struct image img;
+	struct kernel k;
+
+	make_kernel(&k, ALL_NOTES);
+	k.load.p_filesz = 0xe00;
+	k.eh.e_shoff = 0x1e00;
+	k.eh.e_shentsize = sizeof(Elf64_Shdr);
+	k.eh.e_shnum = longer ? 200 : 2;
+	save("image", file, pack(XZ, &k, file));
+	image_load(&img, "image");
+	CHECK(img.elf.size == (longer ? KERNEL_SIZE : 0x1e80) &&
+	      !memcmp(img.elf.data, &k, img.elf.size));
+	image_free(&img);
+}
+
 
 #include "session.h"
 
@@ -869,6 +887,8 @@ int main(int argc, char **argv)
 		expect(ONLY(OK), "noise in sections", test_locks,
 		       "-k kernel -m 64M -a noise");
 	}
+	expect(ONLY(OK), "as much as is needed", test_shorter, NULL);
+	expect(ONLY(OK), "headers past the end", test_shorter, "longer");
 	expect(ONLY(OK), "messages in pieces", test_messages, NULL);
 	expect(ONLY(OK), "a session that has not begun", test_session, NULL);
 	expect(ONLY(OK), "a socket", test_socket, NULL);

@@ -224,9 +224,8 @@ static unsigned long scan_tables(struct shrinker *s, struct shrink_control *c)
 	u32 i;
 
 	for_each_vcpu(i, v, vm) {
-		if (READ_ONCE(v->shrink))
+		if (xchg(&v->shrink, true))
 			continue;
-		WRITE_ONCE(v->shrink, true);
 		request(v, vm->frames, 0);
 		lg_kick(v);
 		asked += READ_ONCE(v->stats.shadow_pages);

@@ -172,8 +172,7 @@ static void exception(struct lg_vcpu *v, unsigned int vector)
 		v->cr0 &= ~X86_CR0_TS;
 		break;
 	case X86_TRAP_DF:
-		lg_kill(v, "Traps and interrupts", "double fault at %llx",
-			v->d->rip);
+		lg_kill(v, "Traps and interrupts", "double fault at %llx", v->d->rip);
 		return;
 	}
 	lg_inject(v, vector, error);
