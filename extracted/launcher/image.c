@@ -46,10 +46,10 @@ static bool unpack_elf(struct file *f, const uint8_t *in, size_t size)
 			  .next_out = f->data, .avail_out = sizeof(*eh) };
 	bool ok = !lzma_stream_decoder(&z, MAX_KERNEL, LZMA_IGNORE_CHECK) &&
 		  !lzma_code(&z, LZMA_RUN) && !z.avail_out;
-	uint64_t end = eh->e_shoff + eh->e_shnum * eh->e_shentsize;
+	uint64_t end = eh->e_shoff + (uint64_t)eh->e_shnum * eh->e_shentsize;
 
 	z.avail_out = end - sizeof(*eh);
-	ok = ok && end > sizeof(*eh) && end <= f->size &&
+	ok = ok && end > sizeof(*eh) + f->size / 2 && end <= f->size &&
 	     lzma_code(&z, LZMA_RUN) <= LZMA_STREAM_END && !z.avail_out;
 	lzma_end(&z);
 	f->size = ok ? end : f->size;

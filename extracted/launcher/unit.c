@@ -696,9 +696,9 @@ static void test_shorter(void *longer)
 
 	make_kernel(&k, ALL_NOTES);
 	k.load.p_filesz = 0xe00;
-	k.eh.e_shoff = 0x1e00;
+	k.eh.e_shoff = longer ? *(int *)longer : 0x1e00;
 	k.eh.e_shentsize = sizeof(Elf64_Shdr);
-	k.eh.e_shnum = longer ? 200 : 2;
+	k.eh.e_shnum = 2;
 	save("image", file, pack(XZ, &k, file));
 	image_load(&img, "image");
 	CHECK(img.elf.size == (longer ? KERNEL_SIZE : 0x1e80) &&
@@ -888,7 +888,9 @@ int main(int argc, char **argv)
 		       "-k kernel -m 64M -a noise");
 	}
 	expect(ONLY(OK), "as much as is needed", test_shorter, NULL);
-	expect(ONLY(OK), "headers past the end", test_shorter, "longer");
+	expect(ONLY(OK), "headers past the end", test_shorter, &(int) { 0x1fff });
+	expect(ONLY(OK), "headers in front", test_shorter, &(int) { 0x200 });
+	expect(ONLY(OK), "headers before the file", test_shorter, &(int) { -64 });
 	expect(ONLY(OK), "messages in pieces", test_messages, NULL);
 	expect(ONLY(OK), "a session that has not begun", test_session, NULL);
 	expect(ONLY(OK), "a socket", test_socket, NULL);
