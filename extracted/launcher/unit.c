@@ -688,22 +688,43 @@ static void test_locks(void *line)
 			text[0x30] == text[0x20] && text[0x31] == 0xcc));
 }
 
-static void test_shorter(void *longer)
+static void put_sections(struct kernel *k, int at)
+{
+	make_kernel(k, ALL_NOTES);
+	k->load.p_filesz = 0xe00;
+	k->eh.e_shoff = at;
+	k->eh.e_shentsize = sizeof(Elf64_Shdr);
+	k->eh.e_shnum = 2;
+}
+
+static void test_shorter(void *at)
 {
 	uint8_t file[PAYLOAD + ROOM];
 	struct image img;
 	struct kernel k;
 
-	make_kernel(&k, ALL_NOTES);
-	k.load.p_filesz = 0xe00;
-	k.eh.e_shoff = longer ? *(int *)longer : 0x1e00;
-	k.eh.e_shentsize = sizeof(Elf64_Shdr);
-	k.eh.e_shnum = 2;
+	put_sections(&k, *(int *)at);
 	save("image", file, pack(XZ, &k, file));
 	image_load(&img, "image");
-	CHECK(img.elf.size == (longer ? KERNEL_SIZE : 0x1e80) &&
+	CHECK(img.elf.size == (*(int *)at == 0x1e00 ? 0x1e80 : KERNEL_SIZE) &&
 	      !memcmp(img.elf.data, &k, img.elf.size));
 	image_free(&img);
+}
+
+static void test_spoilt(void)
+{
+	uint8_t file[PAYLOAD + ROOM];
+	uint32_t claim = 0x1d00;
+	struct kernel k;
+	size_t size;
+
+	put_sections(&k, 0x1e00);
+	test_format(XZ, &k);
+	size = pack(XZ, &k, file);
+	memcpy(file + size - 4, &claim, 4);
+	image(ONLY(BAD_IMAGE), "a claim before the end", file, size);
+	k.eh.e_shentsize = k.eh.e_shnum = 0xffff;
+	test_format(XZ, &k);
 }
 
 
@@ -887,7 +908,8 @@ int main(int argc, char **argv)
 		expect(ONLY(OK), "noise in sections", test_locks,
 		       "-k kernel -m 64M -a noise");
 	}
-	expect(ONLY(OK), "as much as is needed", test_shorter, NULL);
+	test_spoilt();
+	expect(ONLY(OK), "as much as is needed", test_shorter, &(int) { 0x1e00 });
 	expect(ONLY(OK), "headers past the end", test_shorter, &(int) { 0x1fff });
 	expect(ONLY(OK), "headers in front", test_shorter, &(int) { 0x200 });
 	expect(ONLY(OK), "headers before the file", test_shorter, &(int) { -64 });
