@@ -24,14 +24,29 @@ typedef uint8_t u8;
 typedef uint64_t u64;
 
 #define BLOCK	0x10000000UL
+#define TEXT	(3 * 4096)
 #define DATA	(BLOCK + 9 * 4096)
 #define INFO	0x2f000000UL
-#define LOWEST	0x20000000UL	/* stands for the end of the slots */
+#define LOWEST	LG_ROAD_LOWEST	/* stands for the end of the slots */
 #define GUEST	0x30000000UL	/* two pages, and a hole behind them */
 #define HOLE	(GUEST + 8192)
-#define LINEAR	0x100000000000UL	/* stands for slot 257 */
+#define LINEAR	LG_LINEAR	/* stands for slot 257; the others likewise */
 #define VA	0x7f1234567123UL	/* its leaf has a page there */
 #define LEAF	(LINEAR + (VA >> 12) * 8)
+#define FRAMES	40		/* the last frame's number */
+#define ROOT	3		/* of the tables of VA: frames 3 to 6, the leaf's last */
+#define LEAVES	6
+#define AT(level)	((u64)(LEAVES - (level)) << 12 | (VA >> (12 + 9 * (level)) & 511) * 8)
+#define GUESTS(at)	(*(u64 *)(LG_FRAMES + (at)))
+#define SHADOW(at)	(*(u64 *)(LG_TABLES + (at)))
+#define GIB(n)		((u64 *)(LG_MAPS + ((u64)(n) << 30)))
+#define PAGES		GIB(0)
+#define TABLES		GIB(1)
+#define NOTES		GIB(2)
+#define SHADOWED	(GIB(3)[1])	/* of 41 frames: a word for each map */
+#define WRITES		(GIB(3)[2])
+#define IS_TABLE	(*GIB(4))
+#define LG_D_TABLE	(LG_D_NEAR + 8)
 #define FIELD(type, off)	(*(type *)(DATA + (off)))
 #define D(off)	FIELD(u64, off)
 #define D8(off)	FIELD(u8, off)
@@ -62,7 +77,7 @@ static void is(const char *name, u64 a, u64 b, int line)
 static greg_t in[23], out[23];
 static int to_guest;		/* how it ended: iretq, or off_road */
 static int swaps, faults, bases;
-static u64 cr2, cr3, base[64][2];
+static u64 cr2, cr3, invlpg, base[64][2];
 static int steps = -1;		/* until an NMI; -1: none */
 static int vector, sent;
 static sigjmp_buf back;
@@ -133,7 +148,7 @@ static void faulted(int sig, siginfo_t *info, void *context)
 	(void)sig, (void)info;
 	if (at == AT_to_guest)
 		end(g, 1);
-	if (at >= 8192) {
+	if (at >= TEXT) {
 		printf("%s: lost at %llx\n", what, g[REG_RIP]);
 		exit(1);
 	}
@@ -145,6 +160,8 @@ static void faulted(int sig, siginfo_t *info, void *context)
 		cr2 = g[REG_RAX];
 	} else if (!memcmp(code, "\x0f\x01\xf8", 3)) {	/* swapgs */
 		swaps++;
+	} else if (!memcmp(code, "\x0f\x01\x3e", 3)) {	/* invlpg (%rsi) */
+		invlpg = g[REG_RSI];
 	} else if (!memcmp(code, "\x0f\x30", 2)) {	/* wrmsr */
 		base[bases][0] = (uint32_t)g[REG_RCX];
 		base[bases++][1] = (u64)g[REG_RDX] << 32 |
@@ -167,7 +184,7 @@ static void faulted(int sig, siginfo_t *info, void *context)
 
 static void run(u64 entry)
 {
-	to_guest = swaps = faults = bases = sent = cr3 = 0;
+	to_guest = swaps = faults = bases = sent = cr3 = invlpg = 0;
 	in[REG_RIP] = BLOCK + entry;
 	in[REG_EFL] = steps >= 0 ? 0x302 : 0x202;
 	if (!sigsetjmp(back, 1))
@@ -199,7 +216,10 @@ static void fresh(int user)
 	FIELD(uint16_t, LG_D_VERW) = 0;
 	FIELD(uint16_t, LG_D_NMI) = 0;
 	D8(LG_D_IN_STEP) = 1;
-	D8(LG_D_FLUSHED) = 0;
+	D8(LG_D_STALE) = 0;
+	D8(LG_D_ALONE) = 1;
+	D(LG_D_NEAR) = FRAMES;
+	D(LG_D_TABLE) = ROOT;
 	D(LG_D_CR2) = 0;
 	D(INFO - DATA + LG_I_CR2) = 0xcccc;
 	memset((void *)(DATA + LG_D_ENTRIES), 0, 34 * 16);
@@ -439,20 +459,41 @@ static void returns(void)
 	}
 }
 
-/* A program's page fault, with this leaf and this error code. */
-static void page_fault(u64 va, u64 leaf, u64 error)
+/* What the windows show: each frame's page is known, and VA has its tables. */
+static u64 page_of(int gfn)
+{
+	return 0x8000000000000063 | (u64)(gfn + 1000) << 12;
+}
+
+static void windows(u64 upper, u64 leaf)
+{
+	memset((void *)LG_FRAMES, 0x33, (FRAMES + 1) * 4096);
+	memset((void *)LG_TABLES, 0, (FRAMES + 1) * 4096);
+	memset(TABLES, 0, 4096);
+	memset(NOTES, 0, 4096);
+	for (int i = 0; i <= FRAMES; i++)
+		PAGES[i] = page_of(i);
+	for (int level = 3; level; level--)
+		GUESTS(AT(level)) = upper | (LEAVES - level + 1) << 12;
+	GUESTS(AT(0)) = leaf;
+	TABLES[LEAVES] = 0x8000000000777063;
+	IS_TABLE = SHADOWED = 15 << ROOT;
+	WRITES = 0;
+}
+
+/* A program's page fault, with this error code. */
+static void page_fault(u64 va, u64 error)
 {
 	u64 *sp = &D(LG_D_REGS_END);
 
 	fresh(1);
 	D(ENTRY(14)) = HANDLER;
 	D8(ENTRY(14) + LG_ENTRY_FLAGS) = LG_ENTRY_MASK;
-	*(u64 *)LEAF = leaf;
 	cr2 = va;
 	sp[-1] = 0x2b;
 	sp[-2] = 0x7fff0000;
 	sp[-3] = 0x246;
-	sp[-4] = 0x33;
+	sp[-4] = 0xf033;	/* iretq would take a program's own */
 	sp[-5] = 0x400100;
 	sp[-6] = error;
 	in[REG_RSP] = (u64)(sp - 6);
@@ -473,76 +514,314 @@ static void its_own_not(u64 va)
 	IS(D(INFO - DATA + LG_I_CR2), 0xcccc);
 }
 
+/* Handed on, with this error code. */
+static void handed_on(u64 error)
+{
+	u64 *w = (u64 *)(FRAME - 8);
+
+	IS(to_guest, 1);
+	same(0);
+	IS(w[0], in[REG_RCX]);
+	IS(w[1], in[REG_R11]);
+	IS(w[2], error);
+	IS(w[3], 0x400100);
+	IS(w[4], 0xf033);
+	IS(w[5], 0x246);
+	IS(w[6], 0x7fff0000);
+	IS(w[7], 0x2b);
+	IS(D(LG_D_RSP), (u64)w);
+	IS(D(LG_D_RIP), HANDLER);
+	IS(D(INFO - DATA + LG_I_CR2), VA);
+	IS(MASK, 1);
+	IS(swaps, 1);
+	IS(cr3, 0xaaa000);
+	IS(D8(LG_D_USER), 0);
+}
+
+/* The program goes on where it was. */
+static void goes_on(void)
+{
+	IS(to_guest, 1);
+	same(0);
+	IS(D(LG_D_RIP), 0x400100);
+	IS(D(LG_D_RSP), 0x7fff0000);
+	IS(D8(LG_D_USER), 1);
+	IS(swaps, 0);
+	IS(cr3, 0xbbb000);
+	IS(MASK, 0);
+}
+
+enum { P = 1, RW = 2, U = 4, A = 32, DIRTY = 64, PS = 128, KERNEL = 512 };
+#define NX	(1UL << 63)
+
+/* The leaf of an entry, said once more and in another way. */
+static u64 leaf_of(u64 e, int kernel)
+{
+	u64 to = e << 12 >> 24, page = to <= FRAMES ? PAGES[to] : 0;
+	int writable = e & page & RW && e & DIRTY && !(IS_TABLE >> to & 1);
+
+	if (!(e & P) || !(e & A) || !page || !(kernel || e & U))
+		return 0;
+	return (page & 0xffffffffff000) | (e & NX) | P | U | A | (writable ? RW | DIRTY : 0);
+}
+
 static void page_faults(void)
 {
 	static const u64 far[] = { 1UL << 47, VA | 1UL << 50, ~0UL, -4096UL,
 		0xffff888000001000, 0xffff808000000000 };
-	u64 *w = (u64 *)(FRAME - 8), error, leaf;
+	static const u64 bits[] = { P, RW, U, A, DIRTY, NX };
+	static const u64 uppers[] = { P | RW | U | A, P | U | A, P | RW | A,
+		P | RW | U, P | RW | U | A | NX, RW | U | A, P | RW | U | A | PS };
+	static const u8 errors[] = { 4, 5, 6, 7, 0x14, 0x15 };
+	u64 leaf, up, all, need, now, want, old;
 
 	what = "page fault";
-	for (error = 0; error < 64; error++)
-		for (int n = 0; n < 128; n++) {
-			int k = n & 63, rw = k & 2, own = k & 8, ask = k == 24;
-			int loose = n & 64;
+	for (int n = 0; n < 6 * 64 * 7 * 8; n++) {
+		int error = errors[n % 6], odd = n / 6 / 64 / 7, k;
 
-			/* present, rw, user; own, asked, accessed */
-			leaf = (k & 7) | (k & 8 ? LG_OWN : 0) |
-			       (k & 16 ? LG_ASK : 0) | (k & 32);
-			page_fault(VA, leaf, error);
-			D8(LG_D_IN_STEP) = loose ? 2 : 1;
-			if (ask ? error != 6 :
-			    leaf ? !(k & 1) || rw || !own || error != 7 :
-			    loose || error & ~0x16UL) {
-				its_own_not(VA);
-				continue;
-			}
-			run(14 * 16);
-			IS(to_guest, 1);
-			same(0);
-			IS(w[0], in[REG_RCX]);
-			IS(w[1], in[REG_R11]);
-			IS(*(u64 *)LEAF, loose ? LG_ASK : leaf);
-			IS(w[2], ask ? 7 : error);
-			IS(w[3], 0x400100);
-			IS(w[4], 0x33);
-			IS(w[5], 0x246);
-			IS(w[6], 0x7fff0000);
-			IS(w[7], 0x2b);
-			IS(D(LG_D_RSP), (u64)w);
-			IS(D(LG_D_RIP), HANDLER);
-			IS(D(INFO - DATA + LG_I_CR2), VA);
-			IS(MASK, 1);
-			IS(swaps, 1);
-			IS(cr3, 0xaaa000);
-			IS(D8(LG_D_USER), 0);
+		leaf = 20 << 12;
+		for (k = 0; k < 6; k++)
+			leaf |= n / 6 >> k & 1 ? bits[k] : 0;
+		up = uppers[n / 6 / 64 % 7];
+		windows(up, leaf);
+		/* what may be odd: the page, the frame, the shadow, the table */
+		PAGES[20] = odd == 1 ? 0 : odd == 2 ? page_of(20) & ~RW : page_of(20);
+		IS_TABLE |= odd == 3 ? 1 << 20 : 0;
+		TABLES[LEAVES] = odd == 4 ? 0 : TABLES[LEAVES];
+		old = SHADOW(AT(0)) = odd == 5 ? 0x123 : odd == 6 ? leaf_of(leaf | A | (error & 2 ? DIRTY : 0), 0) : 0;
+		page_fault(VA, error);
+		D8(LG_D_ALONE) = odd != 7;
+		run(14 * 16);
+		all = (up & leaf & (P | RW | U)) | (~(up | leaf) & NX);
+		need = U | (error & 2 ? RW : 0) | (error & 16 ? NX : 0);
+		want = leaf | A | (error & 2 ? DIRTY : 0);
+		now = leaf_of(want, 0);
+		if (!(up & P) || (!(up & PS) && !(leaf & P))) {
+			handed_on(error & ~1);
+			IS(SHADOW(AT(0)), old);
+		} else if (up & PS) {
+			IS(to_guest, 0);
+			IS(GUESTS(AT(0)), leaf);
+		} else if (need & ~all) {
+			handed_on(error | 1);
+			IS(SHADOW(AT(0)), old);
+			IS(GUESTS(AT(0)), leaf);
+			IS(D8(LG_D_STALE), 0);
+		} else if (odd == 4 || odd == 7 || !now || now == old ||
+			   (error & 2 && !(now & RW))) {
+			IS(to_guest, 0);
+			IS(swaps, 0);
+			IS(cr2, VA);
+			IS(D(LG_D_TRAP), 14);
+			IS(D(LG_D_ERROR), error);
+			IS(GUESTS(AT(0)), leaf);
+			IS(SHADOW(AT(0)), old);
+		} else {
+			goes_on();
+			for (k = 3; k; k--)
+				IS(GUESTS(AT(k)), up | A | (LEAVES - k + 1) << 12);
+			IS(GUESTS(AT(0)), want);
+			IS(SHADOW(AT(0)), now);
+			IS(NOTES[20 * 3], AT(0) | 1);
+			IS(WRITES, now & RW ? 1 << 20 : 0);
+			IS(D8(LG_D_STALE), old & P);
 		}
-	what = "page fault that the road does not believe";
-	page_fault(VA, 0, 4);
-	D8(LG_D_IN_STEP) = 0;
+		if (wrong) {
+			printf("leaf %lx, upper %lx, error %x, odd %d\n", leaf, up, error, odd);
+			return;
+		}
+	}
+	what = "page fault with bad tables";
+	for (int level = 0; level < 4; level++)
+		for (int k = 0; k < 4; k++) {
+			windows(P | RW | U | A, 20 << 12 | P | U);
+			if (k == 0 && level < 3)
+				GUESTS(AT(level + 1)) = P | RW | U | A | (u64)(FRAMES + 1) << 12;
+			else if (k == 1)
+				PAGES[LEAVES - level] &= ~RW;
+			else if (k == 2)
+				PAGES[LEAVES - level] = 0;
+			else
+				IS_TABLE &= ~(1 << (LEAVES - level));
+			page_fault(VA, 4);
+			its_own_not(VA);
+		}
+	for (u64 far = FRAMES + 1; far; far <<= 1) {
+		windows(P | RW | U | A, (far << 12 & 0xffffffffff000) | P | RW | U | A | DIRTY);
+		page_fault(VA, 4);
+		if (far << 24)
+			its_own_not(VA);
+		GUESTS(AT(0)) &= ~U;
+		page_fault(VA, 4);
+		if (far << 24)
+			its_own_not(VA);
+		page_fault(VA, 4);
+		D(LG_D_TABLE) = far;
+		its_own_not(VA);
+	}
+	what = "page fault that is not for the road";
+	windows(P | RW | U | A, 0);
+	page_fault(VA, 4);
+	D(LG_D_NEAR) = 0;
 	its_own_not(VA);
-	page_fault(VA, 0, 4);
+	page_fault(VA, 4);
 	MASK = 1;
 	run(14 * 16);
 	IS(to_guest, 0);
 	IS(cr2, VA);
-	page_fault(VA, 0, 4);
+	page_fault(VA, 4);
 	D(ENTRY(14)) = 0;
 	its_own_not(VA);
 	for (unsigned int k = 0; k < sizeof(far) / 8; k++) {
-		page_fault(far[k], 0, 4);
+		page_fault(far[k], 4);
 		its_own_not(far[k]);
 		IS(faults, 0);
 	}
 	what = "page fault without a leaf table";
-	page_fault(VA + (1UL << 21), 0, 4);
+	page_fault(VA + (1UL << 21), 4);
+	GUESTS(AT(1) + 8) = P | RW | U | A | LEAVES << 12;
+	GUESTS(AT(0)) = 20 << 12 | P | U;
 	its_own_not(VA + (1UL << 21));
 	IS(faults, 1);
 	what = "page fault without a stack";
 	for (int k = 16; k < 200; k += 8) {
-		page_fault(VA, 0, 6);
+		windows(P | RW | U | A, 0);
+		page_fault(VA, 6);
 		D(LG_D_KERNEL_SP) = HOLE + k;
 		its_own_not(VA);
 		IS(faults, 1);
+	}
+}
+
+/* Entries of tables: what a write leaves in the table, its leaf, and the notes. */
+static void writes(void)
+{
+	u64 *list = (u64 *)(GUEST + 4096 - 24), val, now, old, e;
+	static const u64 bits[] = { P, RW, U, A, DIRTY, NX };
+
+	what = "an entry is written";
+	for (int n = 0; n < 64 * 4 * 12; n++) {
+		int how = n / 64 % 4, odd = n / 256;
+		u64 at = LEAVES << 12 | 8 * (n % 512), ptr = at | how;
+
+		windows(P, 0);
+		for (int k = 0; k < 6; k++)
+			val = (k ? val : 20 << 12) | (n >> k & 1 ? bits[k] : 0);
+		e = GUESTS(at) = 0x1000 | (odd & 1 ? A : DIRTY);
+		old = SHADOW(at) = odd == 1 ? 0x5555001 : 0;
+		PAGES[20] &= odd == 2 ? 0 : odd == 3 ? ~RW : ~0;
+		TABLES[LEAVES] = odd == 4 ? 0 : TABLES[LEAVES] | (odd >= 7 ? KERNEL : 0);
+		IS_TABLE |= odd == 5 || odd == 7 ? 1 << 20 : 0;
+		PAGES[LEAVES] &= odd == 6 ? ~RW : ~0;
+		SHADOWED &= odd == 8 ? 0 : ~0;
+		TABLES[LEAVES] = odd == 8 ? 0 : TABLES[LEAVES];
+		NOTES[60] = odd == 9 ? 2 : odd == 10 ? 5 << 12 | 1 : 0;
+		val |= odd == 11 ? (u64)(FRAMES + 1) << 12 : 0;
+		call(1, (u64)list, 1);
+		list[0] = ptr, list[1] = val;
+		in[REG_RDX] = 0;
+		run(AT_syscall64);
+		if (how == 2)
+			val |= e & (A | DIRTY);
+		now = leaf_of(val, odd >= 7);
+		if (how == 1 || odd == 4 || odd == 6 ||
+		    (odd == 7 && (val & 3) == 3)) {
+			slow(0);
+			IS(GUESTS(at), e);
+			IS(SHADOW(at), old);
+			continue;
+		}
+		IS(to_guest, 1);
+		same(1UL << REG_RAX);
+		IS(out[REG_RAX], 0);
+		IS(GUESTS(at), val);
+		IS(SHADOW(at), odd == 8 ? 0 : now);
+		IS(D8(LG_D_STALE), odd == 1);
+		IS(D(LG_D_USER_ROOT), 0xbbb000);
+		IS(NOTES[60], odd == 9 ? 2 : odd != 8 && now ? at | 1 : odd == 10 ? 5 << 12 | 1 : 0);
+		IS(WRITES, odd != 8 && now & RW ? 1 << 20 : 0);
+		if (wrong) {
+			printf("value %lx, way %d, odd %d\n", val, how, odd);
+			return;
+		}
+	}
+	what = "places of a frame";
+	windows(P, 0);
+	for (int k = 0; k < 5; k++) {
+		call(1, (u64)list, 1);
+		list[0] = LEAVES << 12 | 8 * k, list[1] = 20 << 12 | P | U | A;
+		in[REG_RDX] = 0;
+		if (k == 2)		/* the second one has gone meanwhile */
+			SHADOW(LEAVES << 12 | 8) = 0;
+		run(AT_syscall64);
+		IS(to_guest, 1);
+		IS(NOTES[60], k == 4 ? 2UL : LEAVES << 12 | 1);
+		IS(NOTES[61], k == 0 ? 0UL : LEAVES << 12 | (k == 1 ? 8 : 16) | 1);
+		IS(NOTES[62], k < 3 ? 0UL : LEAVES << 12 | 24 | 1);
+	}
+	what = "a present leaf is replaced";
+	windows(P, 0);
+	SHADOW(LEAVES << 12) = 0x5555001;
+	call(1, (u64)list, 1);
+	list[0] = LEAVES << 12, list[1] = 0;
+	in[REG_RDX] = 0;
+	D(LG_D_USER_ROOT) = 1UL << 63 | 0xbbb000;
+	run(AT_syscall64);
+	IS(D(LG_D_USER_ROOT), 0xbbb000);
+	IS(D8(LG_D_STALE), 1);
+	what = "entries that are not for the road";
+	for (int k = 0; k < 10; k++) {
+		windows(P, 0);
+		list = (u64 *)(k < 3 ? HOLE - 16 * (k + 1) : GUEST + 32);
+		fresh(0);
+		for (int n = 0; n <= k && n < 3; n++)
+			list[2 * n] = LEAVES << 12 | 4096, list[2 * n + 1] = P;
+		if (k > 7)
+			list[0] = k == 8 ? (u64)(FRAMES + 1) << 12 : ~7UL;
+		in[REG_RAX] = 1;
+		in[REG_RDI] = (u64)list;
+		in[REG_RSI] = k < 3 ? k + 2 : k == 3 ? 0 : k == 4 ? 33 :
+			      k == 5 ? 1L << 32 | 1 : 1;
+		in[REG_RDX] = k == 6 ? GUEST : 0;
+		D8(LG_D_ALONE) = k != 7;
+		run(AT_syscall64);
+		slow(0);
+		IS(faults, k < 3);
+	}
+	what = "a list of entries";
+	for (int n = 1; n <= 33; n++) {
+		windows(P, 0);
+		fresh(0);
+		list = (u64 *)(HOLE - 16 * n);
+		for (int k = 0; k < n; k++)
+			list[2 * k] = LEAVES << 12 | 8 * k, list[2 * k + 1] = 20 << 12 | P | U | A | (u64)k << 52;
+		in[REG_RAX] = 1, in[REG_RDI] = (u64)list, in[REG_RSI] = n, in[REG_RDX] = 0;
+		run(AT_syscall64);
+		if (n == 33) {
+			slow(0);
+			break;
+		}
+		IS(to_guest, 1);
+		same(1UL << REG_RAX);
+		for (int k = 0; k < n; k++)
+			IS(GUESTS(LEAVES << 12 | 8 * k), list[2 * k + 1]);
+	}
+	what = "lists of entries in a list";
+	for (int n = 1; n <= 3; n++) {
+		u64 *e = (u64 *)(GUEST + 4096);
+
+		windows(P, 0);
+		fresh(0);
+		list = (u64 *)GUEST;
+		for (int k = 0; k < n; k++)
+			list[2 * k] = LEAVES << 12 | 8 * k, list[2 * k + 1] = 20 << 12;
+		memset(e, 0, 64);
+		e[0] = 1, e[2] = GUEST, e[3] = n;
+		in[REG_RAX] = 13, in[REG_RDI] = (u64)e, in[REG_RSI] = 1;
+		run(AT_syscall64);
+		if (n == 3)
+			slow(0);
+		IS(to_guest, n < 3);
 	}
 }
 
@@ -561,29 +840,30 @@ static void flushes(void)
 		{ DATA, 1, 0, 6, 1, 0 }, { LINEAR, 1, 0, 6, 1, 0 },
 		{ ~0UL, 1, 0, 6, 1, 0 }, { 1UL << 63, 1, 0, 6, 1, 0 },
 	};
-	u64 *e = (u64 *)(GUEST + 64);
+	u64 *e = (u64 *)(GUEST + 64), stale;
 
 	what = "a flush";
 	for (unsigned int k = 0; k < sizeof(f) / sizeof(f[0]); k++) {
-		for (int list = 0; list < 2; list++) {
+		for (int list = 0; list < 4; list++) {
+			stale = list / 2;
 			fresh(0);
+			D8(LG_D_STALE) = stale;
 			if (f[k].at >= GUEST && f[k].at <= HOLE - 4)
 				*(uint32_t *)f[k].at = f[k].cmd;
 			if (f[k].cmd == 7)	/* a half of its own is forgotten */
-				*(u64 *)(f[k].at + 8) = list ? VA : ~0UL;
+				*(u64 *)(f[k].at + 8) = list & 1 ? VA : ~0UL;
 			D8(LG_D_IN_STEP) = f[k].step;
 			memset(e, 0, 64);
 			e[0] = in[REG_RAX] = 26;
 			e[2] = in[REG_RDI] = f[k].at;
 			e[3] = in[REG_RSI] = f[k].count;
 			e[4] = in[REG_RDX] = f[k].done;
-			if (list) {
+			if (list & 1) {
 				in[REG_RAX] = 13;
 				in[REG_RDI] = (u64)e;
 				in[REG_RSI] = 1;
 			}
 			run(AT_syscall64);
-			IS(D8(LG_D_FLUSHED), f[k].good << (f[k].cmd == 7 && list));
 			if (!f[k].good) {
 				slow(0);
 				continue;
@@ -591,8 +871,55 @@ static void flushes(void)
 			IS(to_guest, 1);
 			IS(out[REG_RAX], 0);
 			same(1UL << REG_RAX);
-			IS(bases | cr3 | swaps, 0);
+			IS(bases | swaps, 0);
+			/* one address, or all of the root in use */
+			IS(invlpg, stale && f[k].cmd == 7 && list & 1 ? VA : 0);
+			IS(cr3, stale && !invlpg ? 0xaaa000 : 0);
+			IS(D8(LG_D_STALE), stale && invlpg);
 		}
+	}
+}
+
+/* Flushes while leaf tables are loose, and while a root is kept in the TLB. */
+static void more_flushes(void)
+{
+	static const u64 keep = 1UL << 63;
+	const int size = 4096, prot = PROT_READ | PROT_WRITE;
+	u64 *other = (u64 *)(LEAF | 1UL << 40), at[2] = { 7, VA };
+
+	mmap((void *)((u64)other & ~4095UL), size, prot,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	what = "a flush of an address whose table is loose";
+	for (int k = 0; k < 3; k++) {
+		fresh(0);
+		at[1] = k == 2 ? VA + (1UL << 21) : VA;
+		memcpy((void *)GUEST, at, sizeof(at));
+		*(u64 *)LEAF = *other = 0x1234067;
+		D8(LG_D_IN_STEP) = k == 1 ? 0 : 2;
+		D(LG_D_USER_ROOT) = keep | 0xbbb000;
+		in[REG_RAX] = 26, in[REG_RDI] = GUEST, in[REG_RSI] = 1, in[REG_RDX] = 0;
+		run(AT_syscall64);
+		if (k)
+			slow(0);
+		IS(to_guest, !k);
+		IS(*(u64 *)LEAF, k ? 0x1234067 : 0);
+		IS(*other, k ? 0x1234067 : 0);
+		IS(invlpg, k ? 0 : VA);
+		IS(D(LG_D_USER_ROOT), k ? keep | 0xbbb000 : 0xbbb000);
+	}
+	what = "a flush of all";
+	for (int k = 0; k < 3; k++) {
+		fresh(0);
+		at[0] = 6;
+		memcpy((void *)GUEST, at, sizeof(at));
+		D8(LG_D_IN_STEP) = k == 2 ? 2 : 1;
+		D8(LG_D_STALE) = k;
+		D(LG_D_KERNEL_ROOT) = keep | 0xaaa000;
+		in[REG_RAX] = 26, in[REG_RDI] = GUEST, in[REG_RSI] = 1, in[REG_RDX] = 0;
+		run(AT_syscall64);
+		IS(to_guest, k < 2);
+		IS(cr3, k == 1 ? 0xaaa000 : 0);
+		IS(D8(LG_D_STALE), k == 2 ? 2 : 0);
 	}
 }
 
@@ -726,7 +1053,7 @@ static void lists(void)
 
 /* ---- an NMI, and a machine check, at every boundary ---- */
 
-enum { SYSCALL, TO_USER, TO_KERNEL, LIST, FAULT, WAYS };
+enum { SYSCALL, TO_USER, TO_KERNEL, LIST, FAULT, FILL, WRITE, WAYS };
 
 static void prepare(int way)
 {
@@ -735,10 +1062,18 @@ static void prepare(int way)
 		    0xe02b };
 	u64 *e = (u64 *)GUEST;
 
+	windows(P | RW | U | A, way == FILL ? 20 << 12 | P | RW | U : 0);
+	if (way == WRITE) {
+		call(1, GUEST, 1);
+		e[0] = LEAVES << 12;
+		e[1] = 20 << 12 | P | U | A;
+		in[REG_RDX] = 0;
+		return;
+	}
 	if (way == SYSCALL)
 		fresh(1);
-	else if (way == FAULT)
-		page_fault(VA, 0, 6);
+	else if (way == FAULT || way == FILL)
+		page_fault(VA, 6);
 	else if (way != LIST)
 		iret(GUEST + 4096 - 40, f, sizeof(f));
 	if (way != LIST)
@@ -756,22 +1091,25 @@ static void prepare(int way)
 /* The whole way has been gone, but it ends as an exit without a meaning. */
 static void turned(int way)
 {
-	int nmi = vector == 2;
+	int nmi = vector == 2, call = way == LIST || way == WRITE;
 
 	IS(to_guest, 0);
-	same(way == LIST ? 1UL << REG_RAX : 0);
+	same(call ? 1UL << REG_RAX : 0);
 	IS(D8(LG_D_NMI), nmi);
 	IS(D8(LG_D_MCE), !nmi);
 	IS(D(LG_D_TRAP), 0x102);
 	IS(out[REG_RSP], DATA + LG_D_TRAP);
-	IS(D8(LG_D_USER), way == TO_USER);
-	IS(swaps, way != TO_KERNEL && way != LIST);
+	IS(D8(LG_D_USER), way == TO_USER || way == FILL);
+	IS(swaps, way == SYSCALL || way == TO_USER || way == FAULT);
 	IS(D(LG_D_RIP), way == SYSCALL || way == FAULT ? HANDLER :
-	   way == LIST ? RIP : 0x401234);
+	   way == FILL ? 0x400100 : call ? RIP : 0x401234);
 	IS(D(LG_D_RSP), way == SYSCALL ? FRAME : way == FAULT ? FRAME - 8 :
-	   way == LIST ? 0x7fff1238 : 0x7ffee000);
+	   way == FILL ? 0x7fff0000 : call ? 0x7fff1238 : 0x7ffee000);
 	if (way == LIST)
 		IS(D(LG_D_KERNEL_SP), 0x777);
+	if (way == FILL || way == WRITE)
+		IS(SHADOW(way == FILL ? AT(0) : (u64)LEAVES << 12), leaf_of(20 << 12 | P | U | A |
+		   (way == FILL ? RW | DIRTY : 0), 0));
 }
 
 static int boundaries(void)
@@ -784,7 +1122,7 @@ static int boundaries(void)
 			for (k = 0; !wrong; k++, n++) {
 				prepare(way);
 				steps = k;
-				run(way == FAULT ? 14 * 16 : AT_syscall64);
+				run(way == FAULT || way == FILL ? 14 * 16 : AT_syscall64);
 				steps = -1;
 				if (!sent) {
 					IS(to_guest, 1);
@@ -814,25 +1152,32 @@ static void on(int sig, void (*handler)(int, siginfo_t *, void *))
 	sigaction(sig, &a, NULL);
 }
 
-/* The end of the slots is moved down into this process. */
+/* The text has been made for windows in this process: see tests/t/road. */
 static int load(const char *file)
 {
-	const u64 lowest = LG_ROAD_LOWEST, mine = LOWEST;
-	const u64 linear = LG_LINEAR, leaves = LINEAR;
-	int found = 0, fd = open(file, O_RDONLY);
+	int fd = open(file, O_RDONLY);
 
-	if (read(fd, (void *)BLOCK, 8192) != 8192)
+	if (read(fd, (void *)BLOCK, TEXT) != TEXT)
 		return 0;
-	for (u8 *p = (u8 *)BLOCK; p < (u8 *)BLOCK + 8184; p++) {
-		if (!memcmp(p, &linear, 8))
-			memcpy(p, &leaves, 8);
-		if (!memcmp(p, &lowest, 8)) {
-			memcpy(p, &mine, 8);
-			found++;
-		}
-	}
 	*(u8 *)(BLOCK + AT_off_road) = 0xcc;
-	return found;
+	return 1;
+}
+
+/* The leaf table of VA is seen in two places. */
+static void map_windows(void)
+{
+	const int prot = PROT_READ | PROT_WRITE, size = (FRAMES + 1) * 4096;
+	int fd = memfd_create("tables", 0);
+
+	map_at(LG_FRAMES, size, prot);
+	for (int i = 0; i < 5; i++)
+		map_at((u64)GIB(i), 4096, prot);
+	if (ftruncate(fd, size) ||
+	    mmap((void *)LG_TABLES, size, prot, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ||
+	    mmap((void *)(LEAF & ~4095UL), 4096, prot, MAP_SHARED | MAP_FIXED, fd, LEAVES * 4096) == MAP_FAILED) {
+		perror("mmap");
+		exit(1);
+	}
 }
 
 int main(int argc, char **argv)
@@ -843,7 +1188,7 @@ int main(int argc, char **argv)
 	map_at(BLOCK, 65536, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map_at(GUEST, 8192, PROT_READ | PROT_WRITE);
 	map_at(INFO, 4096, PROT_READ | PROT_WRITE);
-	map_at(LEAF & ~4095UL, 4096, PROT_READ | PROT_WRITE);
+	map_windows();
 	if (argc != 2 || !load(argv[1])) {
 		fprintf(stderr, "usage: road TEXT\n");
 		return 2;
@@ -858,6 +1203,8 @@ int main(int argc, char **argv)
 	returns();
 	page_faults();
 	flushes();
+	more_flushes();
+	writes();
 	base_reads();
 	calls();
 	lists();

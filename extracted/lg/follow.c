@@ -7,26 +7,12 @@
 #include "host.h"
 
 /* remember the leaves of a frame */
-#define MANY	((u64 *)1)	/* more than can be remembered */
-
-void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
+/* The leaf is that of the guest's entry at guest address "at". */
+void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 at, u64 leaf)
 {
-	u64 **at = v->leaves[gfn], frame;
-	int i = 0;
-
-	if (at[0] != MANY && test_bit(gfn, v->followed)) {
-		frame = __sme_set(page_to_phys(v->pages[gfn]));
-		while (i < LG_LEAVES && at[i] && at[i] != leaf &&
-		       (*at[i] & PTE_FRAME) == frame &&
-		       page_private(virt_to_page(at[i])))
-			i++;
-		if (i < LG_LEAVES)
-			at[i] = leaf;
-		else
-			at[0] = MANY;
-	}
+	lg_note(&v->map, gfn, at);
 	/* note that the frame may be written */
-	if (*leaf & PTE_RW && !test_and_set_bit(gfn, v->writes) &&
+	if (leaf & PTE_RW && !test_and_set_bit(gfn, v->map.writes) &&
 	    test_bit(gfn, v->vm->is_table))
 		lg_loosen(v, gfn);
 }
@@ -34,36 +20,39 @@ void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf)
 /* Take bits from all leaves of a frame; all bits: the leaves themselves. */
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits)
 {
-	u64 **at = v->leaves[gfn], frame;
+	u64 *at = v->map.leaves[gfn], frame = v->map.pages[gfn] & PTE_FRAME;
 	struct lg_kept *k;
+	u64 *leaf;
 	int i;
 
-	if (!v->pages[gfn])
+	if (!v->map.pages[gfn])
 		goto seen;
-	frame = __sme_set(page_to_phys(v->pages[gfn]));
-	for (i = 0; i < LG_LEAVES && at[0] != MANY; i++)
-		if (at[i] && (*at[i] & (PTE_FRAME | LG_LINK)) == frame)
-			*at[i] = (*at[i] & ~bits) ?: LG_ASK;
-	if (at[0] != MANY && test_bit(gfn, v->followed))
+	for (i = 0; i < LG_LEAVES && at[0] != LG_MANY; i++) {
+		leaf = lg_leaf_at(&v->map, at[i]);
+		if (leaf && (*leaf & PTE_FRAME) == frame)
+			*leaf &= ~bits;
+	}
+	if (at[0] != LG_MANY)
 		goto seen;
 	/* look for the leaves in all tables */
-	memset(at, 0, sizeof(v->leaves[gfn]));
+	memset(at, 0, sizeof(*v->map.leaves));
 	hash_for_each(v->kept, i, k, hash) {
 		u64 *e = k->table;
 
 		for (; !k->level && e < k->table + 512; e++) {
 			if ((*e & PTE_FRAME) != frame)
 				continue;
-			*e = (*e & ~bits) ?: LG_ASK;
+			*e &= ~bits;
 			if (*e & PTE_P)
-				lg_note_leaf(v, gfn, e);
+				lg_note(&v->map, gfn, k->gfn << PAGE_SHIFT |
+					offset_in_page(e));
 		}
 		/* unless interrupts are off */
 		if (lg_at_ease(v))
 		cond_resched();
 	}
 seen:
-	clear_bit_unlock(gfn, v->writes);	/* what was written is seen */
+	clear_bit_unlock(gfn, v->map.writes);	/* what was written is seen */
 }
 
 /* give tables back */
@@ -73,8 +62,6 @@ static void give_back(struct lg_vcpu *v)
 
 	WRITE_ONCE(v->shrink, false);
 	lg_drop_all(v);
-	/* What is remembered may name the tables that go now. */
-	memset(v->leaves, 0, (v->vm->frames + 1) * sizeof(*v->leaves));
 	list_for_each_entry_safe(page, next, &v->shadows, lru) {
 		list_del(&page->lru);
 		__free_page(page);
@@ -86,11 +73,10 @@ static void give_back(struct lg_vcpu *v)
 static void unfollow(struct lg_vcpu *v, u64 gfn)
 {
 	lg_strip(v, gfn, ~0ULL);
-	memset(v->leaves[gfn], 0, sizeof(v->leaves[gfn]));
-	v->pages[gfn] = NULL;
-	clear_bit(gfn, v->read_only);
+	memset(v->map.leaves[gfn], 0, sizeof(*v->map.leaves));
+	v->map.pages[gfn] = 0;
 	/* Last: as long as it is set, the host waits for us. */
-	clear_bit_unlock(gfn, v->followed);
+	clear_bit_unlock(gfn, v->map.followed);
 }
 
 void lg_forget(struct lg_vcpu *v)
@@ -104,8 +90,8 @@ void lg_forget(struct lg_vcpu *v)
 	v->recall_to = 0;
 	WRITE_ONCE(v->recall, false);
 	spin_unlock(&v->recall_lock);
-	for_each_set_bit_from(gfn, v->followed, to) {
-		if (v->leaves[gfn][0] == MANY && ++searched == 16)
+	for_each_set_bit_from(gfn, v->map.followed, to) {
+		if (v->map.leaves[gfn][0] == LG_MANY && ++searched == 16)
 			lg_drop_all(v);
 		unfollow(v, gfn);
 		cond_resched();
@@ -137,7 +123,7 @@ static bool recall(struct lg_vm *vm, unsigned long start, unsigned long end)
 	from = max(first, base) - base;
 	to = min(last - base, vm->frames) + 1;
 	for_each_vcpu(i, v, vm) {
-		if (find_next_bit(v->followed, to, from) >= to)
+		if (find_next_bit(v->map.followed, to, from) >= to)
 			continue;
 		request(v, from, to);
 		any = true;
@@ -254,13 +240,18 @@ static struct page *look_up(struct lg_vm *vm, u64 gfn, bool *write)
 	return ok ? page : NULL;
 }
 
+static u64 entry_of(struct page *page, bool write)
+{
+	return __sme_set(page_to_phys(page)) | (write ? LG_RW : LG_RO);
+}
+
 static void look_around(struct lg_vcpu *v, u64 gfn)
 {
 	u64 from = round_down(gfn, BITS_PER_LONG);
 	struct page *page[BITS_PER_LONG];
 	int i, n = 0;
 
-	WRITE_ONCE(v->followed[BIT_WORD(gfn)], ~0UL);
+	WRITE_ONCE(v->map.followed[BIT_WORD(gfn)], ~0UL);
 	smp_mb();		/* before changing is looked at */
 	if (!atomic_read(&v->vm->changing))
 		n = get_user_pages_fast_only(
@@ -268,24 +259,25 @@ static void look_around(struct lg_vcpu *v, u64 gfn)
 			min_t(u64, BITS_PER_LONG, v->vm->frames + 1 - from),
 			FOLL_WRITE, page);
 	for (i = 0; i < n; i++) {
-		if (!v->pages[from + i] && PageAnon(page[i]) &&
+		if (!v->map.pages[from + i] && PageAnon(page[i]) &&
 		    PageDirty(page[i]))
-			v->pages[from + i] = page[i];
+			v->map.pages[from + i] = entry_of(page[i], true);
 		put_page(page[i]);
 	}
 }
 
 struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 {
-	struct page *page = v->pages[gfn];
+	u64 *known = &v->map.pages[gfn];
 	struct lg_vm *vm = v->vm;
+	struct page *page;
 	bool may_write;
 
-	while (!page || (write && test_bit(gfn, v->read_only))) {
+	while (!(*known & (write ? PTE_RW : PTE_P))) {
 		/* be wholly in the host */
 		lg_to_host(v);
 		/* look for the page while nothing changes */
-		set_bit(gfn, v->followed);
+		set_bit(gfn, v->map.followed);
 		smp_mb__after_atomic();		/* before changing is looked at */
 		if (fatal_signal_pending(current) ||
 		    wait_event_killable(vm->changed, !atomic_read(&vm->changing)))
@@ -294,19 +286,17 @@ struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable)
 		page = look_up(vm, gfn, &may_write);
 		if (!page)
 			return NULL;
-		if (PageCompound(page) && v->followed[BIT_WORD(gfn)] != ~0UL)
+		if (PageCompound(page) && v->map.followed[BIT_WORD(gfn)] != ~0UL)
 			look_around(v, gfn);
 		if (READ_ONCE(v->recall)) {
 			lg_forget(v);
-			page = NULL;
 			cond_resched();
 			continue;
 		}
-		assign_bit(gfn, v->read_only, !may_write);
-		v->pages[gfn] = page;
+		*known = entry_of(page, may_write);
 	}
-	*writable &= !test_bit(gfn, v->read_only);
-	return page;
+	*writable &= !!(*known & PTE_RW);
+	return virt_to_page(table_of(*known));
 }
 
 /* begin and end following */
@@ -332,26 +322,32 @@ int lg_follow_start(struct lg_vm *vm)
 int lg_follow_maps(struct lg_vcpu *v)
 {
 	u64 n = v->vm->frames + 1, bits = BITS_TO_LONGS(n);
+	struct lg_maps *m = &v->map;
 
-	if (n * v->vm->nr_vcpus / 128 > totalram_pages() / 4)
+	if (n * v->vm->nr_vcpus / 100 > totalram_pages() / 4)
 		return -ENOMEM;
 	spin_lock_init(&v->recall_lock);
-	v->recall_from = v->vm->frames;
-	v->pages = __vcalloc(n, sizeof(*v->pages), GFP_KERNEL_ACCOUNT);
-	v->followed = kvcalloc(4 * bits, sizeof(long), GFP_KERNEL_ACCOUNT);
-	v->read_only = v->followed + bits;
-	v->leaves = __vcalloc(n, sizeof(*v->leaves), GFP_KERNEL_ACCOUNT);
+	v->recall_from = m->frames = v->vm->frames;
+	m->pages = __vcalloc(n, sizeof(*m->pages), GFP_KERNEL_ACCOUNT);
+	m->followed = __vcalloc(3 * bits, sizeof(long), GFP_KERNEL_ACCOUNT);
+	m->leaves = __vcalloc(n, sizeof(*m->leaves), GFP_KERNEL_ACCOUNT);
 	/* make the maps of what is kept */
-	v->shadowed = v->followed + 2 * bits;
-	v->writes = v->followed + 3 * bits;
-	return v->pages && v->followed && v->leaves ? 0 : -ENOMEM;
+	m->shadowed = m->followed + bits;
+	m->writes = m->followed + 2 * bits;
+	m->is_table = v->vm->is_table;
+	m->tables = __vcalloc(n, sizeof(*m->tables), GFP_KERNEL_ACCOUNT);
+	if (!m->tables)
+		return -ENOMEM;
+	return m->pages && m->followed && m->leaves ? 0 : -ENOMEM;
 }
 
 void lg_follow_free(struct lg_vcpu *v)
 {
-	kvfree(v->pages);
-	kvfree(v->followed);
-	kvfree(v->leaves);
+	vfree(v->map.pages);
+	vfree(v->map.followed);
+	vfree(v->map.leaves);
+	/* free the maps of what is kept */
+	vfree(v->map.tables);
 }
 
 /* Before anything else of the guest ends: no callback runs after it. */

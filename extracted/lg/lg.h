@@ -49,6 +49,7 @@
 #define PTE_FRAME	0x000ffffffffff000ULL
 /* In the GiB of the machine-to-physical table, and well behind it. */
 #define LG_ROAD_INFO	(LG_SLOT_BASE + (512UL << 20))
+#define LG_KERNEL	BIT(9)	/* in tables: the kernel's kind */
 #define LG_LINK		BIT(9)	/* of an entry of ours: to a kept table */
 #define LG_TOLD		255	/* changes that a vCPU can be told of */
 
@@ -66,14 +67,20 @@ struct lg_port {
 	struct eventfd_ctx *notify;
 };
 
-#define LG_SEEN	8	/* walks that are remembered */
-
-struct lg_seen {
-	u64 key;	/* page | PTE_P | access of the walk; 0: none */
-	u64 gfn;
-};
-
 #define LG_LEAVES	3	/* of a frame, that are remembered */
+
+/* What a vCPU knows of the guest's frames.  Its own thread changes it. */
+struct lg_maps {
+	u64 frames;		/* the number of the last */
+	u64 *pages;		/* behind it, as an entry; 0: not known */
+	u64 (*leaves)[LG_LEAVES];	/* where it was entered */
+	unsigned long *followed;	/* it may have leaves */
+	/* more that is known of a frame */
+	unsigned long *shadowed;	/* it has kept tables */
+	unsigned long *writes;		/* it may have writable leaves */
+	unsigned long *is_table;	/* the guest's word for all its vCPUs */
+	u64 *tables;			/* its kept leaf table, as an entry, or 0 */
+};
 
 enum lg_state {
 	LG_FRESH,	/* was never initialised */
@@ -127,7 +134,11 @@ struct lg_data {
 	struct lg_entry entries[LG_ROAD_ENTRIES];
 	u64 cr2;			/* of a fault that came to the road */
 	u8 in_step;			/* 1: no table is loose; 2: leaf tables are */
-	u8 flushed;			/* on the road: 1 all, 2 the lower half */
+	u8 stale;			/* a TLB may have what the leaves had */
+	u64 near;			/* the last frame, or 0: no windows yet */
+	u64 table;			/* the frame of the programs' root */
+	u64 entry;			/* in a list of entries */
+	u8 alone;			/* there is no other vCPU to be told */
 	/* tables and stacks of the switcher */
 	struct desc_ptr gdtr __aligned(16);
 	struct desc_ptr tgdtr __aligned(16);
@@ -190,10 +201,7 @@ struct lg_vcpu {
 	struct task_struct *task;	/* in LG_RUN, or NULL */
 	wait_queue_head_t wait;
 
-	struct page **pages;		/* behind the frames that it follows */
-	unsigned long *followed;	/* frames that may have leaves */
-	unsigned long *read_only;	/* the host's page must not be written */
-	u64 *(*leaves)[LG_LEAVES];	/* where a frame was entered */
+	struct lg_maps map;		/* what it knows of the guest's frames */
 	spinlock_t recall_lock;
 	u64 recall_from, recall_to;	/* frames whose leaves must go */
 	bool recall;			/* there are such, or tables */
@@ -215,21 +223,18 @@ struct lg_vcpu {
 	u64 dr[8];
 	struct mmuext_op requests[16];	/* or mmu_update; a list's, copied */
 	struct fpu_guest fpu;
-	struct lg_seen seen[LG_SEEN];
 	u64 xcr0;
 	DECLARE_HASHTABLE(kept, 10);
 	struct list_head loose;		/* tables that the guest may write */
-	u32 idle_flushes;		/* that found nothing to change */
 	u64 salt;			/* of the hash, not for the guest to know */
 	u64 base[2];			/* links to user's and kernel's, or 0 */
-	unsigned long *shadowed;	/* frames that it has kept tables of */
-	unsigned long *writes;		/* frames that it may have writable leaves of */
 	u64 told[2][LG_TOLD + 1];	/* by others, under recall_lock */
 	u16 nr_told;			/* LG_TOLD + 1: more than can be told */
 	u8 telling;			/* the half that is written to */
 	bool loose_above;		/* some loose table is no leaf table */
 	struct lg_host_state *held;	/* the host's, while ours are not put back */
 	u32 breaths;			/* since then */
+	u64 *near;			/* the table below slot 261 */
 
 	/* fields for entry points and events */
 	struct lg_entry traps[256];
@@ -270,7 +275,7 @@ static inline void __user *lg_user(struct lg_vcpu *v, u64 gfn)
 {
 	/* be sure that the access finds its page */
 	if (v->held && gfn <= v->vm->frames &&
-	    (!v->pages[gfn] || test_bit(gfn, v->read_only)))
+	    !(v->map.pages[gfn] & PTE_RW))
 		lg_leave(v);
 	return gfn > v->vm->frames ? NULL :
 		(void __user *)(v->vm->base + (gfn << PAGE_SHIFT));
@@ -370,14 +375,15 @@ void lg_enter(void *block, void *entry);
 void lg_fill_rsb(void);
 void lg_raise(unsigned long vector);
 
+static inline u64 *table_of(u64 entry)
+{
+	return __va(__sme_clr(entry) & PTE_FRAME);
+}
+
 /* device.c */
 bool lg_device_io(struct lg_vcpu *v, u16 port, bool out, u8 size);
 long lg_device_irq(struct lg_vm *vm, unsigned long arg);
 long lg_pirq_op(struct lg_vcpu *v, unsigned int op, u64 arg);
-
-/* memory.c: walks that are remembered */
-int lg_walk_seen(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w);
-void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to);
 
 /* wide.c */
 void lg_wide_cpuid(struct lg_vcpu *v, u32 leaf, u32 sub, u32 r[4]);
@@ -391,6 +397,39 @@ int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset);
 void lg_road_in(struct lg_vcpu *v);
 void lg_road_out(struct lg_vcpu *v);
 
+#define LG_MANY	2	/* in leaves: more than can be remembered */
+
+/* The leaf of the guest's entry at guest address "at", if there is one. */
+static inline u64 *lg_leaf_at(const struct lg_maps *m, u64 at)
+{
+	u64 table = m->tables[at >> PAGE_SHIFT];
+
+	if (!at || !table)
+		return NULL;
+#ifdef LG_NEAR
+	return (u64 *)(LG_TABLES + (at & ~7UL));
+#else
+	return table_of(table) + offset_in_page(at) / 8;
+#endif
+}
+
+/* A leaf of the frame is at "at".  Bit 0 says that a place is in use. */
+static inline void lg_note(const struct lg_maps *m, u64 gfn, u64 at)
+{
+	u64 *place = m->leaves[gfn], frame = m->pages[gfn] & PTE_FRAME, *leaf;
+	int i;
+
+	if (place[0] == LG_MANY)
+		return;
+	at |= 1;
+	for (i = 0; i < LG_LEAVES && place[i] != at; i++) {
+		leaf = lg_leaf_at(m, place[i]);
+		if (!leaf || (*leaf & PTE_FRAME) != frame)
+			break;
+	}
+	place[i < LG_LEAVES ? i : 0] = i < LG_LEAVES ? at : LG_MANY;
+}
+
 /* follow.c */
 int lg_follow_start(struct lg_vm *vm);
 void lg_follow_end(struct lg_vm *vm);
@@ -398,7 +437,7 @@ int lg_follow_maps(struct lg_vcpu *v);
 void lg_follow_free(struct lg_vcpu *v);
 struct page *lg_follow(struct lg_vcpu *v, u64 gfn, bool write, bool *writable);
 void lg_forget(struct lg_vcpu *v);
-void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 *leaf);
+void lg_note_leaf(struct lg_vcpu *v, u64 gfn, u64 at, u64 leaf);
 void lg_call_out(struct lg_vm *vm);
 
 #define for_each_vcpu(i, v, vm) \
@@ -440,6 +479,22 @@ void lg_table_changed(struct lg_vcpu *v, u64 __user *slot);
 void lg_strip(struct lg_vcpu *v, u64 gfn, u64 bits);
 void lg_hear(struct lg_vcpu *v);
 
+/* The leaf that belongs to the guest's entry e; "kernel" as in lg_kept. */
+static inline u64 lg_leaf(const struct lg_maps *m, u64 e, bool kernel)
+{
+	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT, page;
+
+	if (!(e & PTE_P) || !(e & PTE_A) || gfn > m->frames)
+		return 0;
+	page = m->pages[gfn];
+	if (!page || !(kernel || e & PTE_U))
+		return 0;
+	if (!(page & PTE_RW) || !(e & PTE_RW) || !(e & PTE_D) ||
+	    test_bit(gfn, m->is_table))
+		page &= ~(PTE_RW | PTE_D);
+	return (page & ~PTE_NX) | (e & PTE_NX) | PTE_U;
+}
+
 /* cpu.c: exits handled with the guest's registers still in place */
 bool lg_quick(struct lg_vcpu *v, struct lg_host_state *h);
 static inline void lg_to_host(struct lg_vcpu *v)
@@ -463,5 +518,10 @@ static inline bool lg_retry(struct lg_vcpu *v)
 	cond_resched();
 	return !fatal_signal_pending(current);
 }
+
+/* road.c, and near.c, which is on the road */
+int lg_road_maps(struct lg_vcpu *v);
+long lg_near_write(struct lg_data *d, u64 ptr, u64 val);
+long lg_near_fault(struct lg_data *d, u64 va);
 
 #endif

@@ -7,7 +7,7 @@ int lg_memory_init(struct lg_vm *vm)
 {
 	vm->pages = __vcalloc(vm->frames + 1, sizeof(*vm->pages),
 				GFP_KERNEL_ACCOUNT);
-	vm->is_table = kvcalloc(BITS_TO_LONGS(vm->frames + 1), sizeof(long),
+	vm->is_table = __vcalloc(BITS_TO_LONGS(vm->frames + 1), sizeof(long),
 				GFP_KERNEL_ACCOUNT);
 	if (!vm->pages || !vm->is_table)
 		return -ENOMEM;
@@ -66,14 +66,11 @@ static int copy(struct lg_vcpu *v, u64 va, void *buf, size_t len, bool write)
 		struct lg_walk w;
 		u8 __user *p;
 
-		if (
-			/* it is not remembered, and */
-			lg_walk_seen(v, va, access, &w) &&
-			lg_walk(v, va, access, &w))
+		if (lg_walk(v, va, access, &w))
 			return -EFAULT;
 		/* see whether a table is written */
 		if (write) {
-			set_bit(w.gfn, v->writes);
+			set_bit(w.gfn, v->map.writes);
 			smp_mb__after_atomic();		/* before it is known as a table */
 			if (test_bit(w.gfn, v->vm->is_table))
 				lg_loosen(v, w.gfn);
@@ -98,28 +95,4 @@ int lg_read(struct lg_vcpu *v, u64 va, void *to, size_t len)
 int lg_write(struct lg_vcpu *v, u64 va, const void *from, size_t len)
 {
 	return copy(v, va, (void *)from, len, true);
-}
-
-int lg_walk_seen(struct lg_vcpu *v, u64 va, u32 access, struct lg_walk *w)
-{
-	u64 key = (va & PAGE_MASK) | access | PTE_P;
-	struct lg_seen *s = &v->seen[(va >> PAGE_SHIFT ^ access) % LG_SEEN];
-	int err;
-
-	w->gfn = s->gfn;
-	if (s->key == key)
-		return 0;
-	err = lg_walk(v, va, access, w);
-	if (!err)
-		*s = (struct lg_seen) { key, w->gfn };
-	return err;
-}
-
-void lg_forget_walks(struct lg_vcpu *v, u64 from, u64 to)
-{
-	struct lg_seen *s;
-
-	for (s = v->seen; s < v->seen + LG_SEEN; s++)
-		if ((s->key >= from && s->key <= to) || s->key & X86_PF_USER)
-			s->key = 0;
 }

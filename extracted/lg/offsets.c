@@ -52,6 +52,9 @@ static void __used offsets(void)
 	OFFSET(LG_I_MASK, vcpu_info, evtchn_upcall_mask);
 	OFFSET(LG_D_CR2, lg_data, cr2);
 	OFFSET(LG_D_IN_STEP, lg_data, in_step);
-	OFFSET(LG_D_FLUSHED, lg_data, flushed);
+	OFFSET(LG_D_STALE, lg_data, stale);
 	OFFSET(LG_I_CR2, vcpu_info, arch.cr2);
+	OFFSET(LG_D_NEAR, lg_data, near);
+	OFFSET(LG_D_ENTRY, lg_data, entry);
+	OFFSET(LG_D_ALONE, lg_data, alone);
 }

@@ -32,6 +32,8 @@ int lg_road_info(struct lg_vcpu *v, u64 gfn, u16 offset)
 			 lg_page(v->vm, gfn), LG_RW);
 
 	v->d->verw = host_clears_buffers() ? LG_USER_SS : 0;
+	v->d->near = v->map.frames;
+	v->d->alone = v->vm->nr_vcpus == 1;
 	v->d->keep = boot_cpu_has(X86_FEATURE_PCID) ? X86_CR3_PCID_NOFLUSH : 0;
 	/* Last, and only when it is mapped: its vCPU may be about to enter. */
 	smp_store_release(&v->d->info, err ? 0 : at + offset);
@@ -49,6 +51,8 @@ void lg_road_in(struct lg_vcpu *v)
 	d->kernel_root = v->kernel_pa | (v->user ? 0 : d->keep);
 	d->user_root = v->user_pa | (v->user ? d->keep : 0);
 	/* tell the road of the shadow */
+	d->table = v->user_cr3;
+	d->stale = 0;
 	d->in_step = v->vm->nr_vcpus > 1 ? 0 : list_empty(&v->loose) ? 1 :
 		     v->loose_above ? 0 : 2;
 }
@@ -57,9 +61,30 @@ void lg_road_out(struct lg_vcpu *v)
 {
 	v->user = v->d->user;
 	v->kernel_sp = v->d->kernel_sp;
-	/* hear of flushes on the road */
-	if (v->d->flushed)
-		lg_forget_walks(v, !(v->d->flushed & 1),
-				v->d->flushed & 1 ? ~0ULL : LG_SLOT_BASE - 1);
-	v->d->flushed = 0;
+}
+
+static_assert((LG_MAX_FRAMES + 1) * sizeof(u64[LG_LEAVES]) <= SZ_1G);
+
+/* Show the vCPU's maps.  -ENOMEM: some are not shown. */
+int lg_road_maps(struct lg_vcpu *v)
+{
+	struct lg_maps *m = &v->map;
+	u64 n = m->frames + 1, bits = BITS_TO_LONGS(n) * sizeof(long), at;
+	const struct { void *map; u64 size; } maps[] = {
+		{ m->pages, n * sizeof(*m->pages) },
+		{ m->tables, n * sizeof(*m->tables) },
+		{ m->leaves, n * sizeof(*m->leaves) },
+		{ m->followed, 3 * bits },
+		{ m->is_table, bits },
+	};
+	int i, err = 0;
+
+	v->near = lg_table(v->vm);
+	if (!v->near)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(maps); i++)
+		for (at = 0; at < maps[i].size && !err; at += PAGE_SIZE)
+			err = lg_map(v->vm, v->near, (u64)i * SZ_1G + at,
+				     vmalloc_to_page(maps[i].map + at), LG_RW);
+	return err;
 }

@@ -13,11 +13,6 @@ static unsigned int pt_index(u64 va, int level)
 	return (va >> (PAGE_SHIFT + 9 * level)) & 511;
 }
 
-static u64 *table_of(u64 entry)
-{
-	return __va(__sme_clr(entry) & PTE_FRAME);
-}
-
 /* make tables that last */
 u64 *lg_table(struct lg_vm *vm)
 {
@@ -112,8 +107,6 @@ void lg_drop_user(struct lg_vcpu *v)
 
 void lg_drop_all(struct lg_vcpu *v)
 {
-	/* forget all walks */
-	lg_forget_walks(v, 0, ~0ULL);
 	/* forget what is kept */
 	lg_forget_kept(v);
 	lg_drop_user(v);
@@ -148,8 +141,7 @@ void lg_drop_page(struct lg_vcpu *v, u64 va)
 {
 	u64 *table;
 
-	/* forget the walks of one page */
-	lg_forget_walks(v, va & PAGE_MASK, va | ~PAGE_MASK);
+	/* count the page that is named */
 	v->stats.zaps++;
 	if (!lg_canonical(va) || lg_ours(va))
 		return;
@@ -246,6 +238,12 @@ again:
 		return WALK_FAULT | X86_PF_PROT;
 	}
 	/* mark what the walk has used */
+	/* be content if all is marked */
+	if (all & entry[0] & PTE_A &&
+	    (!(access & X86_PF_WRITE) || entry[0] & PTE_D)) {
+		w->leaf = entry[0];
+		return 0;
+	}
 	/* let nobody flush at home meanwhile */
 	bool home = !v->held && v->vm->nr_vcpus > 1;
 	u64 now;
@@ -347,7 +345,7 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	writable |= w.perm & PTE_RW && w.leaf & PTE_D;
 	page =
 		/* follow it, or */
-		v->followed ?
+		v->map.followed ?
 		lg_follow(v, w.gfn, access & X86_PF_WRITE, &writable) :
 		lg_page(v->vm, w.gfn);
 	if (!page) {
@@ -376,10 +374,9 @@ bool lg_fault(struct lg_vcpu *v, u64 va, u32 *error)
 	shadow[pt_index(va, 0)] = shadow_entry(page, w.perm, writable);
 	v->stats.fills++;
 	/* remember where the page is entered */
-	lg_note_leaf(v, w.gfn, &shadow[pt_index(va, 0)]);
-	if (!(w.leaf & PTE_RW))
-		shadow[pt_index(va, 0)] |= LG_OWN;
-	if (PageCompound(v->pages[w.gfn]))
+	lg_note_leaf(v, w.gfn, (w.entry[1] & PTE_FRAME) | pt_index(va, 0) * 8,
+		     shadow[pt_index(va, 0)]);
+	if (PageCompound(page))
 		lg_fill_near(v, &shadow[pt_index(va, 0)]);
 	return true;
 }
@@ -421,6 +418,8 @@ int lg_shadow_init(struct lg_vcpu *v)
 	INIT_LIST_HEAD(&v->loose);
 	v->salt = get_random_u64() | 1;
 	v->max_shadows = 256 + vm->frames / 64 / vm->nr_vcpus;
+	if (lg_road_maps(v))
+		return -ENOMEM;
 	return v->kernel_pa && v->user_pa ? 0 : -ENOMEM;
 }
 
@@ -470,7 +469,6 @@ static void set_link(struct lg_vcpu *v, u64 *e, u64 new)
 	*e = new;
 	if (!old || --old->refs || !hlist_unhashed(&old->hash))
 		return;
-	set_page_private(virt_to_page(old->table), 0);
 	list_add(&virt_to_page(old->table)->lru, &v->shadows);
 	kfree(old);
 }
@@ -497,7 +495,10 @@ static void set_base(struct lg_vcpu *v, bool kernel, struct lg_kept *k)
 	top = kept_of(v->base[1]) ? table_of(v->base[1]) : v->kernel_root;
 	root = kept_of(v->base[0]) ? table_of(v->base[0]) : v->user_root;
 	top[257] = __sme_set(__pa(root)) | LG_RW;
-	top[259] = __sme_set(__pa(top)) | LG_RO;
+	top[259] = __sme_set(__pa(top)) | LG_RW;
+	top[258] = v->near[0];
+	top[260] = v->near[1];
+	top[261] = __sme_set(__pa(v->near)) | TABLE_FLAGS;
 }
 
 /* tell other vCPUs */
@@ -527,7 +528,7 @@ static void tell(struct lg_vcpu *v, u64 what)
 	u32 i;
 
 	for_each_vcpu(i, t, v->vm)
-		if (t != v && test_bit(what >> PAGE_SHIFT, t->shadowed))
+		if (t != v && test_bit(what >> PAGE_SHIFT, t->map.shadowed))
 			push(t, what);
 }
 
@@ -542,7 +543,7 @@ static bool tighten(struct lg_vcpu *v, u64 gfn)
 	smp_mb__after_atomic();		/* before writes is looked at */
 	lg_strip(v, gfn, PTE_RW | PTE_D);
 	for_each_vcpu(i, w, v->vm) {
-		if (w == v || !test_bit_acquire(gfn, w->writes))
+		if (w == v || !test_bit_acquire(gfn, w->map.writes))
 			continue;
 		alone = false;
 		push(w, gfn << PAGE_SHIFT | TOLD_STRIP);
@@ -558,6 +559,8 @@ static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 	int i;
 
 	set_link(v, &last, link_to(k, 0));
+	if (!k->level)
+		v->map.tables[k->gfn] = 0;
 	hash_del(&k->hash);
 	list_del_init(&k->loose);
 	for (i = 0; i < 2; i++)
@@ -567,7 +570,7 @@ static void forget_kept(struct lg_vcpu *v, struct lg_kept *k)
 		if (*e & LG_LINK)
 			set_link(v, e, 0);
 	if (!k->level && k->refs > 1)
-		memset64(k->table, LG_ASK, 512);
+		clear_page(k->table);
 	set_link(v, &last, 0);
 }
 
@@ -594,7 +597,7 @@ static void forget_frame(struct lg_vcpu *v, u64 gfn)
 	hash_for_each_possible_safe(v->kept, k, next, hash, gfn * v->salt)
 		if (k->gfn == gfn)
 			forget_kept(v, k);
-	clear_bit(gfn, v->shadowed);
+	clear_bit(gfn, v->map.shadowed);
 }
 
 void lg_no_table(struct lg_vcpu *v, u64 gfn)
@@ -625,28 +628,15 @@ static struct lg_kept *below(struct lg_vcpu *v, struct lg_kept *k, int i,
 
 static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 {
-	u64 new = e & PTE_P && !k->level ? LG_ASK : 0;
-	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT;
-	struct lg_vm *vm = v->vm;
-	struct lg_kept *next;
+	u64 gfn = (e & PTE_FRAME) >> PAGE_SHIFT, new;
+	struct lg_kept *next = NULL;
 
 	if (k->level == 3 && i >= 256 && i < 272)
 		return;
-	/* A program's write is the guest's own fault: for the road. */
-	if (new && (e & (PTE_RW | PTE_U)) == PTE_U && gfn <= vm->frames)
-		new |= LG_OWN;
-	if (e & PTE_P && e & PTE_A && gfn <= vm->frames) {
-		/* make a link or a leaf */
-		if (k->level) {
-			next = e & PTE_PS ? NULL : below(v, k, i, e, false);
-			new = next ? link_to(next, e) : 0;
-		} else if (v->pages[gfn] && (k->kernel || e & PTE_U)) {
-			new = shadow_entry(v->pages[gfn], e, e & PTE_RW && e & PTE_D &&
-					   !test_bit(gfn, v->read_only) &&
-					   !test_bit(gfn, vm->is_table));
-			new |= e & PTE_RW ? 0 : LG_OWN;
-		}
-	}
+	if (e & PTE_P && e & PTE_A && !(e & PTE_PS) && k->level)
+		next = below(v, k, i, e, false);
+	new = k->level ? (next ? link_to(next, e) : 0) :
+	      lg_leaf(&v->map, e, k->kernel);
 	if (new == k->table[i])
 		return;
 	if (k->level) {
@@ -655,7 +645,7 @@ static void update(struct lg_vcpu *v, struct lg_kept *k, int i, u64 e)
 	}
 	k->table[i] = new;
 	if (new & PTE_P) {
-		lg_note_leaf(v, gfn, &k->table[i]);
+		lg_note_leaf(v, gfn, k->gfn << PAGE_SHIFT | i * 8, new);
 		v->stats.fills++;
 	}
 }
@@ -671,7 +661,7 @@ static __always_inline void update_some(struct lg_vcpu *v, struct lg_kept *k,
 	if (copy_from_user(e, &table[i], sizeof(e)))
 		memset(e, PTE_P, sizeof(e));
 	for (n = 0; n < 64; n++)
-		if (unknown ? to[n] == LG_ASK : e[n] | to[n])
+		if (unknown ? e[n] && !to[n] : e[n] | to[n])
 			update(v, k, i + n, e[n]);
 	lg_at_ease(v);
 }
@@ -703,6 +693,9 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 	lg_to_host(v);
 	if (k)
 		forget_kept(v, k);	/* it is out of step */
+	k = level ? NULL : in_hash(v, gfn, 0, !kernel);
+	if (k)
+		forget_kept(v, k);	/* one leaf table a frame */
 	k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
 	if (k)
 		k->table = shadow_alloc(v);
@@ -716,9 +709,12 @@ static struct lg_kept *make_kept(struct lg_vcpu *v, u64 gfn, int level,
 	k->kernel = kernel;
 	INIT_LIST_HEAD(&k->loose);
 	set_page_private(virt_to_page(k->table), (unsigned long)k);
+	if (!level)
+		v->map.tables[gfn] = __sme_set(__pa(k->table)) | LG_RW |
+				     (kernel ? LG_KERNEL : 0);
 	if (level == 3)
 		k->table[256] = __sme_set(__pa(ours)) | TABLE_FLAGS;
-	set_bit(gfn, v->shadowed);
+	set_bit(gfn, v->map.shadowed);
 	hash_add(v->kept, &k->hash, gfn * v->salt);
 	if (!tighten(v, gfn))
 		list_add(&k->loose, &v->loose);
@@ -741,7 +737,7 @@ static void loosen(struct lg_vcpu *v, u64 gfn)
 
 void lg_loosen(struct lg_vcpu *v, u64 gfn)
 {
-	set_bit(gfn, v->writes);
+	set_bit(gfn, v->map.writes);
 	smp_mb__after_atomic();		/* before shadowed is looked at */
 	tell(v, gfn << PAGE_SHIFT | TOLD_LOOSE);
 	loosen(v, gfn);
@@ -752,7 +748,6 @@ bool lg_kept_flush(struct lg_vcpu *v)
 	struct lg_kept *k, *next;
 
 	lg_hear(v);
-	lg_forget_walks(v, 0, ~0ULL);
 	list_for_each_entry_safe(k, next, &v->loose, loose) {
 		if (!k->refs) {
 			forget_kept(v, k);
@@ -768,36 +763,29 @@ bool lg_kept_flush(struct lg_vcpu *v)
 			break;		/* the guest is not entered again */
 	}
 	v->loose_above = false;
-	v->idle_flushes = 0;
 	return true;
 }
 
 void lg_kept_page(struct lg_vcpu *v, u64 va)
 {
 	struct lg_kept *k;
-	u64 e, was;
 	int i, kernel;
+	u64 e;
 
 	lg_hear(v);
 	if (list_empty(&v->loose))
 		return;
-	v->idle_flushes++;
 	for (kernel = 0; kernel < 2; kernel++) {
 		k = kept_of(v->base[kernel]);
 		for (; k; k = kept_of(k->table[i])) {
 			u64 __user *table = lg_user(v, k->gfn);
 
 			i = pt_index(va, k->level);
-			if (list_empty(&k->loose))
-				continue;
-			was = k->table[i];
-			update(v, k, i, get_user(e, &table[i]) ? PTE_P : e);
-			if (k->table[i] != was)
-				v->idle_flushes = 0;
+			if (!list_empty(&k->loose))
+				update(v, k, i,
+				       get_user(e, &table[i]) ? PTE_P : e);
 		}
 	}
-	if (v->idle_flushes >= 16)
-		lg_kept_flush(v);
 }
 
 /* take the base that the guest names */
@@ -919,7 +907,7 @@ void lg_table_changed(struct lg_vcpu *v, u64 __user *slot)
 		tell(v, at);
 		lg_hear(v);
 	}
-	if (!test_bit(gfn, v->shadowed) || get_user(e, slot))
+	if (!test_bit(gfn, v->map.shadowed) || get_user(e, slot))
 		return;
 	to = (e & PTE_FRAME) >> PAGE_SHIFT;
 	if (e & PTE_P && e & PTE_RW && to <= v->vm->frames &&

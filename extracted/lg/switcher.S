@@ -314,6 +314,18 @@ ist_from_guest:
 		word = word + 8
 		.endr
 .endm
+/* go to C and come back */
+.macro in_c function
+	.irp	reg, r8, r9, r10, r11
+	pushq	%\reg
+	.endr
+	leaq	DATA(0), %rdi
+	jmp	\function
+\function\()_done:
+	.irp	reg, r11, r10, r9, r8
+	popq	%\reg
+	.endr
+.endm
 road:
 	.irp	reg, rdi, rsi, rdx, rcx, rax
 	pushq	%\reg
@@ -459,7 +471,7 @@ road_touch:
 	/* flush what is in step */
 	flush:
 		cmpq	$__HYPERVISOR_mmuext_op, %rax
-		jne	not_here
+		jne	write_entries
 		cmpb	$0, DATA(LG_D_IN_STEP)
 		je	not_here
 		decq	%rsi			/* the number of operations */
@@ -475,7 +487,13 @@ road_touch:
 	flush_all:
 		cmpb	$1, DATA(LG_D_IN_STEP)
 		jne	not_here
-		orb	$1, DATA(LG_D_FLUSHED)
+		/* flush what is stale */
+			cmpb	$0, DATA(LG_D_STALE)
+			je	call_done
+			movb	$0, DATA(LG_D_STALE)
+			movq	DATA(LG_D_KERNEL_ROOT), %rax
+			btrq	$63, %rax		/* X86_CR3_PCID_NOFLUSH */
+			movq	%rax, %cr3
 		jmp	call_done
 		/* flush one address */
 		flush_one:
@@ -483,21 +501,53 @@ road_touch:
 			movq	%rsi, %rax
 			shrq	$47, %rax
 			jnz	flush_all
-			orb	$2, DATA(LG_D_FLUSHED)
 			cmpb	$1, DATA(LG_D_IN_STEP)
+			jne	1f
+			cmpb	$0, DATA(LG_D_STALE)
 			je	call_done
-			movq	%rsi, %rdx
+			jmp	flush_now
+		1:	movq	%rsi, %rdx
 			shlq	$17, %rdx
 			shrq	$29, %rdx
 			movabsq	$LG_LINEAR, %rax
 			leaq	(%rax,%rdx,8), %rdx
-			testw	$LG_OWN | 1, (%rdx)
-			jnz	not_here
+			movq	$0, (%rdx)
 			btsq	$40, %rdx		/* slot 259 */
-			testw	$LG_OWN | 1, (%rdx)
-			jnz	not_here
-			invlpg	(%rsi)
+			movq	$0, (%rdx)
 			btrq	$63, DATA(LG_D_USER_ROOT)	/* X86_CR3_PCID_NOFLUSH */
+		flush_now:
+			invlpg	(%rsi)
+			jmp	call_done
+	write_entries:
+		cmpq	$__HYPERVISOR_mmu_update, %rax
+		jne	not_here
+		cmpb	$0, DATA(LG_D_ALONE)
+		je	not_here
+		leaq	-1(%rsi), %rax
+		cmpq	$32, %rax		/* 1 to 32 of them */
+		jae	not_here
+		cmpl	$0, DATA(LG_D_CALLS)
+		je	1f
+		cmpl	$2, %eax		/* or, in a list, 1 or 2 */
+		jae	not_here
+	1:	testq	%rdx, %rdx		/* the number done is wanted */
+		jnz	not_here
+		movl	%esi, %ecx
+		movq	%rdi, DATA(LG_D_ENTRY)
+		/* write one entry after the other */
+		next_entry:
+			movq	DATA(LG_D_ENTRY), %rdi
+			harmless rdi
+			movq	(%rdi), %rsi
+			movq	8(%rdi), %rdx
+			pushq	%rcx
+			in_c	lg_near_write
+			popq	%rcx
+			testl	%eax, %eax
+			jnz	not_here
+			addq	$16, DATA(LG_D_ENTRY)
+			decl	%ecx
+			jnz	next_entry
 			jmp	call_done
 	/* know the guest's own fault */
 	exception:
@@ -505,48 +555,34 @@ road_touch:
 		jne	by_entry
 		movq	%cr2, %rdx
 		movq	%rdx, DATA(LG_D_CR2)
-		leaq	DATA(LG_D_ENTRIES + X86_TRAP_PF * 16), %rsi
-		cmpq	$0, (%rsi)
+		cmpq	$0, DATA(LG_D_ENTRIES + X86_TRAP_PF * 16)
 		je	not_here
-		movq	%rdx, %rax
-		shrq	$47, %rax
+		cmpq	$0, DATA(LG_D_NEAR)
+		je	not_here
+		movq	%rdx, %rsi
+		shrq	$47, %rdx
 		jnz	not_here
-		cmpb	$0, DATA(LG_D_IN_STEP)
-		je	not_here
 		take_root LG_D_KERNEL_ROOT
+		in_c	lg_near_fault
+		cmpl	$1, %eax
+		je	not_here
+		jb	entered
+		movq	8(%rsp), %rcx
+		leaq	DATA(LG_D_ENTRIES + X86_TRAP_PF * 16), %rsi
+		/* hand the fault on */
+		push_frame LG_D_ERROR, 6
+		movq	DATA(LG_D_CR2), %rax
+		movq	%rax, LG_I_CR2(%rdx)
+		jmp	bounced
+	entered:
+		/* see that the leaf is linked */
+		movq	DATA(LG_D_CR2), %rdx
 		shlq	$17, %rdx
 		shrq	$29, %rdx
 		movabsq	$LG_LINEAR, %rax
-		leaq	(%rax,%rdx,8), %rdi
-		movq	(%rdi), %rax
-		/* compare entry and error code */
-			movl	DATA(LG_D_ERROR), %edx
-			testq	%rax, %rax
-			jz	1f
-			cmpq	$(LG_ASK | LG_OWN), %rax
-			je	3f
-			andl	$(LG_OWN | 3), %eax
-			cmpl	$(LG_OWN | 1), %eax
-			jne	not_here
-			cmpl	$7, %edx
-			jne	not_here
-			jmp	4f
-			/* make an absent leaf's fault the guest's */
-			3:	cmpl	$6, %edx
-				jne	not_here
-				movl	$7, DATA(LG_D_ERROR)
-			4:	cmpb	$1, DATA(LG_D_IN_STEP)
-				je	2f
-				movq	$LG_ASK, (%rdi)
-				jmp	2f
-		1:	testl	$~0x16, %edx		/* write, user, fetch */
-			jnz	not_here
-			cmpb	$1, DATA(LG_D_IN_STEP)
-			jne	not_here
-		2:		push_frame LG_D_ERROR, 6
-				movq	DATA(LG_D_CR2), %rax
-				movq	%rax, LG_I_CR2(%rdx)
-				jmp	bounced
+		testb	$1, (%rax,%rdx,8)
+		jz	not_here
+		jmp	to_program
 road_touched:
 	/* end on the road */
 	bounced:
@@ -572,6 +608,7 @@ road_touched:
 		movb	$1, DATA(LG_D_USER)
 		swapgs
 		/* take the program's root */
+		to_program:
 			cmpw	$0, DATA(LG_D_VERW)
 			je	1f
 			verw	DATA(LG_D_VERW)
@@ -653,6 +690,7 @@ enter_window:
 		jne	turn
 to_guest:
 	iretq
+#include "near.inc"
 	.org	lg_switcher + LG_TEXT_PAGES * 4096
 SYM_DATA_END(lg_switcher)
 

@@ -6,7 +6,7 @@
 /* places of a block's pages */
 /* Pages of a vCPU's block, counted from the block's start. */
 #define LG_P_TEXT	0
-#define LG_TEXT_PAGES	2
+#define LG_TEXT_PAGES	3
 #define LG_P_IDT	8
 #define LG_P_DATA	9
 #define LG_P_HOST	10	/* in the host's root only */
@@ -46,9 +46,11 @@
 
 #include <asm/processor-flags.h>
 
-#define LG_ASK		0x400	/* an absent leaf: who knows? */
-#define LG_OWN		0x800	/* a read-only leaf: the guest's is */
 #define LG_LINEAR	0xffff808000000000	/* slot 257: the leaves */
+
+#define LG_FRAMES	0xffff810000000000	/* slot 258: by pages */
+#define LG_TABLES	0xffff820000000000	/* slot 260: by tables */
+#define LG_MAPS		0xffff828000000000	/* slot 261: a GiB for each */
 
 /* flags a guest may have */
 #define USER_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \

@@ -1875,7 +1875,9 @@ static void road_calls(void)
 static void own_faults(void)
 {
 	static const u64 ours[] = { 0xffff808000000000, 0xffff808000002010,
-		0xffff80ffffffffe8, 0xffff80c060301800, 0xffff810000000000 };
+		0xffff80ffffffffe8, 0xffff80c060301800, 0xffff810000000000,
+		0xffff810000001000, 0xffff820000001000, 0xffff828000000000,
+		0xffff828040000008, 0xffff828080000000, 0xffff828100000000 };
 	u64 a = UCODE + 2 * PAGE_SIZE, i, e, k, error, seen[2] = { 0, 0 };
 	struct regs r = user_regs();
 	u32 stored = 0, read_only = 0, flushed, v, write;
